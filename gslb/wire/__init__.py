@@ -1,0 +1,1 @@
+"""Talking to the outside: deadlines, caps and foreign errors end here."""
