@@ -24,6 +24,8 @@ step() {
     say "$what ..."
     "$@" >"$log" 2>&1 </dev/null &
     local child=$!
+    # What runs in the background is deaf to Ctrl-C: it is ended here.
+    trap 'kill "$child" 2>/dev/null; exit 130' INT TERM
     while kill -0 "$child" 2>/dev/null; do
         sleep 0.1
         if ((++ticks % 100 == 0)); then
@@ -31,6 +33,7 @@ step() {
         fi
     done
     wait "$child" || code=$?
+    trap - INT TERM
     if ((code == 0)); then
         say "$what: done in $(since "$start") s"
     else
@@ -98,15 +101,22 @@ install_locked() { # install_locked LOCK
         .venv/bin/python -m pip install --no-deps --no-build-isolation --no-index -e .
 }
 
+fingerprint() { # fingerprint LOCK: one line that changes when the lock or the project file does
+    cksum "$1" pyproject.toml | tr '\n' ' '
+}
+
 # ensure_venv LOCK...: .venv has what the last LOCK says; the earlier ones are parts of it.
 ensure_venv() {
-    local stamp=.venv/locked lock=${!#} wanted
-    wanted=$(cksum "$lock" pyproject.toml)
+    local stamp=.venv/locked lock=${!#} part
     if [[ -f $stamp && $(head -n 1 "$stamp") != "$PWD" ]] || ! new_enough .venv/bin/python; then
         make_venv
     fi
-    if [[ ! -f $stamp ]] || ! grep -qxF "$wanted" "$stamp"; then
+    if [[ ! -f $stamp ]] || ! grep -qF "$(fingerprint "$lock")" "$stamp"; then
         step "install $(grep -c == "$lock") packages from $lock" install_locked "$lock"
-        { echo "$PWD" && for lock; do cksum "$lock" pyproject.toml; done; } >"$stamp"
+        echo "$PWD" >"$stamp"
+        for part; do
+            fingerprint "$part" >>"$stamp"
+            echo >>"$stamp"
+        done
     fi
 }
