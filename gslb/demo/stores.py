@@ -1,0 +1,236 @@
+"""An imitation S3 store: it keeps objects, verifies signatures by its own sums, and can be broken.
+
+After https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Self
+from urllib.parse import parse_qsl, quote, unquote
+from xml.sax.saxutils import escape
+
+from aiohttp import web
+
+from gslb.demo.door import FAULTS, Door
+
+STORE_FAULTS = FAULTS | {"500", "503", "403", "404", "507", "lost-writes", "failing-reads", "half"}
+SKEW_MAX_S = 900.0
+AUTHORIZATION = (
+    r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8}/[^/]+/s3/aws4_request), *"
+    r"SignedHeaders=([^,]+), *Signature=(\w+)"
+)
+XMLNS = "http://s3.amazonaws.com/doc/2006-03-01/"
+STATUSES = {
+    "NoSuchBucket": 404,
+    "NoSuchKey": 404,
+    "AccessDenied": 403,
+    "SignatureDoesNotMatch": 403,
+    "RequestTimeTooSkewed": 403,
+    "InvalidAccessKeyId": 403,
+    "XAmzContentSHA256Mismatch": 400,
+    "MethodNotAllowed": 405,
+    "SlowDown": 503,
+    "InternalError": 500,
+    "XMinioStorageFull": 507,
+}
+
+
+class Refused(Exception):
+    """The store answers with an S3 error of this code."""
+
+
+class Store:
+    """One bucket behind two doors: `url` for everybody, `path_url` only for the controller.
+
+    `keys` are access key ids with their secrets; the fault 403 refuses only `controller_key`.
+    """
+
+    def __init__(
+        self,
+        keys: Mapping[str, str],
+        *,
+        controller_key: str = "",
+        bucket: str = "quay",
+        address: str = "127.0.0.1",
+        port: int = 0,
+        path_port: int = 0,
+        slow_s: float = 0.7,
+    ) -> None:
+        self.keys, self.controller_key, self.bucket = dict(keys), controller_key, bucket
+        self.objects: dict[str, bytes] = {}
+        self.fault = self.path_fault = ""
+        self.asked = 0
+        self._door = Door(self._answer, address, port, slow_s=slow_s)
+        self._path = Door(self._answer, address, path_port, slow_s=slow_s)
+
+    @property
+    def url(self) -> str:
+        return f"{self._door.url}/{self.bucket}"
+
+    @property
+    def path_url(self) -> str:
+        return f"{self._path.url}/{self.bucket}"
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return self.url, self.path_url
+
+    async def __aenter__(self) -> Self:
+        await self._door.__aenter__()
+        await self._path.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._door.__aexit__()
+        await self._path.__aexit__()
+
+    async def set_fault(self, fault: str | None) -> None:
+        """Break the store (None: mend). Raises ValueError for what no store has."""
+        if fault and fault not in STORE_FAULTS:
+            raise ValueError(
+                f"a store has no fault {fault}; it has {', '.join(sorted(STORE_FAULTS))}"
+            )
+        self.fault = fault or ""
+        await self._door.set_fault(self.fault)
+        await self._path.set_fault(self.path_fault or self.fault)
+
+    async def set_path_fault(self, fault: str | None) -> None:
+        """Break only the controller's way to the store. Raises ValueError as above."""
+        if fault and fault not in FAULTS:
+            raise ValueError(f"a path has no fault {fault}; it has {', '.join(sorted(FAULTS))}")
+        self.path_fault = fault or ""
+        await self._path.set_fault(self.path_fault or self.fault)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.asked += 1
+        body = await request.read()
+        try:
+            self._fail(request)
+            verify(request, body, self.keys)
+            bucket, _, key = unquote(request.raw_path.partition("?")[0])[1:].partition("/")
+            if bucket != self.bucket:
+                raise Refused("NoSuchBucket")
+            return self._object(request.method, key, body) if key else self._bucket(request)
+        except Refused as refused:
+            code = str(refused)
+            text = f"<Error><Code>{code}</Code><Message>{code}</Message></Error>"
+            return web.Response(
+                status=STATUSES[code],
+                text=f'<?xml version="1.0" encoding="UTF-8"?>\n{text}',
+                content_type="application/xml",
+            )
+
+    def _fail(self, request: web.BaseRequest) -> None:
+        """Raises Refused as the fault that is on wants it."""
+        asker = re.search("Credential=([^/]*)/", request.headers.get("Authorization", ""))
+        match self.fault:
+            case "500":
+                raise Refused("InternalError")
+            case "503":
+                raise Refused("SlowDown")
+            case "404":
+                raise Refused("NoSuchBucket")
+            case "403" if asker and asker[1] == self.controller_key:
+                raise Refused("AccessDenied")
+            case "507" if request.method == "PUT":
+                raise Refused("XMinioStorageFull")
+            case "failing-reads" if request.method == "GET":
+                raise Refused("InternalError")
+            case "half" if self.asked % 2:
+                raise Refused("InternalError")
+
+    def _object(self, method: str, key: str, body: bytes) -> web.Response:
+        if method == "PUT":
+            self.objects[key] = body
+            if self.fault == "lost-writes":
+                del self.objects[key]
+            return web.Response(headers={"ETag": etag(body)})
+        if method == "DELETE":
+            self.objects.pop(key, None)
+            return web.Response(status=204)
+        if method not in ("GET", "HEAD"):
+            raise Refused("MethodNotAllowed")
+        if key not in self.objects:
+            raise Refused("NoSuchKey")
+        kept = self.objects[key]
+        return web.Response(
+            body=kept, headers={"ETag": etag(kept)}, content_type="application/octet-stream"
+        )
+
+    def _bucket(self, request: web.BaseRequest) -> web.Response:
+        """HEAD bucket, and LIST as in version 2 (one page, no delimiter)."""
+        if request.method not in ("GET", "HEAD"):
+            raise Refused("MethodNotAllowed")
+        prefix, most = request.query.get("prefix", ""), int(request.query.get("max-keys", 1000))
+        found = sorted(key for key in self.objects if key.startswith(prefix))
+        rows = "".join(
+            f"<Contents><Key>{escape(key)}</Key><ETag>{escape(etag(self.objects[key]))}</ETag>"
+            f"<Size>{len(self.objects[key])}</Size></Contents>"
+            for key in found[:most]
+        )
+        text = (
+            f'<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="{XMLNS}">'
+            f"<Name>{self.bucket}</Name><Prefix>{escape(prefix)}</Prefix>"
+            f"<KeyCount>{len(found[:most])}</KeyCount><MaxKeys>{most}</MaxKeys>"
+            f"<IsTruncated>{str(len(found) > most).lower()}</IsTruncated>{rows}</ListBucketResult>"
+        )
+        return web.Response(text=text, content_type="application/xml")
+
+
+def etag(body: bytes) -> str:
+    return f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
+
+
+def verify(request: web.BaseRequest, body: bytes, keys: Mapping[str, str]) -> None:
+    """Raises Refused unless the request is signed (SigV4, in the header) by one of `keys`."""
+    signed = re.fullmatch(AUTHORIZATION, request.headers.get("Authorization", ""))
+    if not signed:
+        raise Refused("AccessDenied")
+    key_id, scope, names, signature = signed.groups()
+    if key_id not in keys:
+        raise Refused("InvalidAccessKeyId")
+    at = request.headers.get("x-amz-date", "")
+    try:
+        age = datetime.now(UTC) - datetime.strptime(at, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise Refused("AccessDenied") from None
+    if abs(age.total_seconds()) > SKEW_MAX_S:
+        raise Refused("RequestTimeTooSkewed")
+    digest = request.headers.get("x-amz-content-sha256", "")
+    wanted = signature_of(request, names, scope, at, keys[key_id])
+    if (
+        at[:8] != scope[:8]
+        or "host" not in names.split(";")
+        or not hmac.compare_digest(wanted, signature)
+    ):
+        raise Refused("SignatureDoesNotMatch")
+    if digest not in ("UNSIGNED-PAYLOAD", hashlib.sha256(body).hexdigest()):
+        raise Refused("XAmzContentSHA256Mismatch")
+
+
+def signature_of(request: web.BaseRequest, names: str, scope: str, at: str, secret: str) -> str:
+    """What the signature of `request` over the headers `names` has to be."""
+    path, _, query = request.raw_path.partition("?")
+    pairs = parse_qsl(query, keep_blank_values=True)
+    canonical = "\n".join(
+        [
+            request.method,
+            quote(unquote(path), safe="/-_.~"),
+            "&".join(sorted(f"{quote(k, safe='-_.~')}={quote(v, safe='-_.~')}" for k, v in pairs)),
+            *(
+                f"{n}:{' '.join(','.join(request.headers.getall(n, [])).split())}"
+                for n in names.split(";")
+            ),
+            "",
+            names,
+            request.headers.get("x-amz-content-sha256", ""),
+        ]
+    )
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    key = f"AWS4{secret}".encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return hmac.digest(key, f"AWS4-HMAC-SHA256\n{at}\n{scope}\n{digest}".encode(), "sha256").hex()
