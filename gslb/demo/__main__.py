@@ -1,0 +1,49 @@
+"""One imitation as a process of its own: `python -m gslb.demo store|site|nameserver JSON`.
+
+JSON holds the arguments of Store, QuaySite or Nameserver. It says `ready` and its URLs when it
+listens, takes a fault a line from its standard input (an empty line mends), and ends with that.
+"""
+
+import asyncio
+import json
+import ssl
+import sys
+from typing import Any
+
+from gslb.demo.nameserver import Nameserver
+from gslb.demo.sites import Location, QuaySite
+from gslb.demo.stores import Store
+
+
+def build(kind: str, given: dict[str, Any]) -> Store | QuaySite | Nameserver:
+    if kind == "store":
+        return Store(**given)
+    if kind == "nameserver":
+        return Nameserver(**given)
+    given["locations"] = {name: Location(**at) for name, at in given["locations"].items()}
+    if pair := given.pop("tls", None):
+        given["tls"] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        given["tls"].load_cert_chain(*pair)
+    return QuaySite(**given)
+
+
+def say(*words: str) -> None:
+    sys.stdout.write(" ".join(words) + "\n")
+    sys.stdout.flush()
+
+
+async def run(kind: str, given: dict[str, Any]) -> None:
+    lines = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
+    )
+    async with build(kind, given) as imitation:
+        say("ready", *imitation.urls)
+        while line := await lines.readline():
+            if not isinstance(imitation, Nameserver):
+                await imitation.set_fault(line.decode().strip())
+                say("done")
+
+
+if __name__ == "__main__":
+    asyncio.run(run(sys.argv[1], json.loads(sys.argv[2])))
