@@ -2,7 +2,7 @@
 
 What a target may do to us is bounded: a total deadline that ends the work, capped bodies and
 headers, no redirects unless asked for, no proxies from the environment, no cookies, no unpacking,
-and no addresses that a probe has no business with (the guard looks at the address connected to).
+and no address that is closed (`gslb.wire.guard` looks at the one that is connected to).
 
 A connection that is lost before the whole answer is there is `refused`, not `mismatch`: who cuts
 our way to a target leaves exactly that behind, and a cut way must never count as local evidence
@@ -11,21 +11,18 @@ our way to a target leaves exactly that behind, and a cut way must never count a
 
 import asyncio
 import errno
-import ipaddress
-import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from gslb.domain.errors import WireError
 from gslb.domain.health import Cause
+from gslb.wire.guard import Closed, Guard, Resolver
 from gslb.wire.tls import client_context
 
 BODY_MAX = 65_536
@@ -33,27 +30,19 @@ KEEPALIVE_S = 15.0
 CONNECTIONS_MAX = 1_000
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# Clouds hand out machine credentials at these; most are link-local, these are not.
-METADATA = frozenset({"fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"})
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
 OURS = frozenset(
     {
-        errno.ENETUNREACH,
-        errno.EADDRNOTAVAIL,
-        errno.EMFILE,
-        errno.ENFILE,
-        errno.ENOBUFS,
-        errno.ENOMEM,
-        errno.EACCES,
-        errno.EPERM,
+        *(errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM),
+        *(errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM),
     }
 )
+"""Errors that say that we could not even try."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One question. `address` is where to connect, when that is not the URL's host; SNI, the
-    certificate's name and the Host header are the URL's host all the same."""
+    """One question. `address` is where to connect when that is not the URL's host, which is the
+    SNI, the certificate's name and the Host header all the same."""
 
     url: str
     method: str = "GET"
@@ -73,32 +62,28 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One answer. Header names are in lower case; `body` is cut at `body_max` if `truncated`."""
+    """One answer. Header names are in lower case; `truncated`: the body went on."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    truncated: bool
-    took_s: float
+    truncated: bool = False
+    took_s: float = 0.0
 
 
 class NoAnswer(WireError):
-    """The connection stands and no (whole) answer came in time; its cause is `timeout`."""
-
-
-class Denied(OSError):
-    """An address that no probe may be sent to."""
+    """The connection stands and no whole answer came in time; its cause is `timeout`."""
 
 
 class Lost(aiohttp.ClientError):
-    """The connection was closed or reset before the answer; not tried again by the engine."""
+    """The connection was closed or reset before the answer."""
 
 
 class Http:
     """The client. Raises WireError and nothing else."""
 
     def __init__(
-        self, kept: aiohttp.ClientSession, fresh: aiohttp.ClientSession, guard: "Guard"
+        self, kept: aiohttp.ClientSession, fresh: aiohttp.ClientSession, guard: Guard
     ) -> None:
         self._kept = kept
         self._fresh = fresh
@@ -112,58 +97,52 @@ class Http:
         try:
             async with asyncio.timeout(request.timeout_s):
                 reply = await self._hop(request, stage)
-                left = request.follow
-                while left and reply.status in REDIRECTS and "location" in reply.headers:
-                    left -= 1
+                for _ in range(request.follow):
+                    if reply.status not in REDIRECTS or "location" not in reply.headers:
+                        break
                     request = _next(request, reply)
                     reply = await self._hop(request, stage)
                 return replace(reply, took_s=loop.time() - begun_s)
         except TimeoutError as error:
-            text = f"no answer after {request.timeout_s:g} s"
-            if stage.connected:
-                raise NoAnswer(Cause.TIMEOUT, text) from error
-            raise WireError(
-                Cause.TIMEOUT, f"no connection after {request.timeout_s:g} s"
-            ) from error
+            kind, what = (NoAnswer, "answer") if stage.connected else (WireError, "connection")
+            raise kind(Cause.TIMEOUT, f"no {what} after {request.timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            cause = _cause(error)
-            raise WireError(cause, _text(error)) from error
+            raise WireError(_cause(error), _text(error)) from error
 
     async def _hop(self, request: Request, stage: SimpleNamespace) -> Reply:
-        """One request on one connection; once more, on a new one, if a kept one had gone stale."""
-        stage.connected = stage.reused = False
-        if request.fresh:
-            return await self._exchange(self._fresh, request, stage)
-        try:
-            return await self._exchange(self._kept, request, stage)
-        except Lost:
-            if not stage.reused or request.method not in IDEMPOTENT:
-                raise
-        stage.connected = stage.reused = False
+        """One question; once more, on a new connection, if a kept one had gone stale."""
+        if not request.fresh:
+            try:
+                return await self._exchange(self._kept, request, stage)
+            except Lost:
+                if not stage.reused or request.method not in IDEMPOTENT:
+                    raise
         return await self._exchange(self._fresh, request, stage)
 
     async def _exchange(
         self, session: aiohttp.ClientSession, request: Request, stage: SimpleNamespace
     ) -> Reply:
+        stage.connected = stage.reused = False
         url = URL(request.url, encoded=True)
         if url.scheme not in ("http", "https") or not url.raw_host:
             raise ValueError(f"{request.url}: not an http or https URL")
-        port = "" if url.is_default_port() else f":{url.port}"
-        bare = f"[{url.raw_host}]" if ":" in url.raw_host else url.raw_host
         where = (request.address or url.raw_host).strip("[]")
         self._guard.admit(where)
-        tls = (request.tls or client_context(None)) if url.scheme == "https" else True
+        secure = url.scheme == "https"
         async with session.request(
             request.method,
             url.with_host(where) if request.address else url,
-            headers={"Accept-Encoding": "identity", **request.headers, "Host": bare + port},
+            headers={
+                "Accept-Encoding": "identity",
+                **request.headers,
+                "Host": url.host_port_subcomponent or "",
+            },
             data=request.body,
             allow_redirects=False,
-            ssl=tls,
-            server_hostname=url.raw_host if url.scheme == "https" else None,
+            ssl=(request.tls or client_context(None)) if secure else True,
+            server_hostname=url.raw_host if secure else None,
             trace_request_ctx=stage,
         ) as response:
-            headers = {name.lower(): value for name, value in response.headers.items()}
             body = bytearray()
             async for chunk in response.content.iter_any():
                 body += chunk
@@ -172,107 +151,37 @@ class Http:
                     break
             return Reply(
                 status=response.status,
-                headers=headers,
+                headers={name.lower(): value for name, value in response.headers.items()},
                 body=bytes(body[: request.body_max]),
                 truncated=len(body) > request.body_max,
-                took_s=0.0,
             )
-
-
-class Guard:
-    """Which addresses may be connected to: all but ours, the link's and the clouds' own."""
-
-    def __init__(self, probe_networks: Sequence[str]) -> None:
-        self._open = [ipaddress.ip_network(network) for network in probe_networks]
-
-    def admit(self, host: str) -> None:
-        """Raise Denied for an address that is closed; a name is looked at when it is resolved."""
-        try:
-            address = ipaddress.ip_address(host.partition("%")[0])
-        except ValueError:
-            return
-        if isinstance(address, ipaddress.IPv6Address):
-            if address.ipv4_mapped:
-                address = address.ipv4_mapped
-            elif address in NAT64:
-                address = ipaddress.IPv4Address(address.packed[-4:])
-        if any(address in network for network in self._open):
-            return
-        if (
-            address.is_loopback
-            or address.is_link_local
-            or address.is_multicast
-            or address.is_unspecified
-            or str(address) in METADATA
-        ):
-            raise Denied(f"{host} is not probed; if it is meant, add its range to `probe_networks`")
-
-
-class Resolver(AbstractResolver):
-    """Names by the system, in threads of our own, so that a hung lookup holds up nobody else."""
-
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
-        self._threads = ThreadPoolExecutor(8, thread_name_prefix="resolve")
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """All addresses of `host` that may be connected to; OSError if there are none."""
-        found = await asyncio.get_running_loop().run_in_executor(
-            self._threads, socket.getaddrinfo, host, port, family, socket.SOCK_STREAM
-        )
-        admitted: list[ResolveResult] = []
-        denied: Denied | None = None
-        for kind, _, proto, _, address in found:
-            try:
-                self._guard.admit(str(address[0]))
-            except Denied as error:
-                denied = error
-                continue
-            admitted.append(
-                ResolveResult(
-                    hostname=host,
-                    host=str(address[0]),
-                    port=port,
-                    family=kind,
-                    proto=proto,
-                    flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-                )
-            )
-        if denied and not admitted:
-            raise denied
-        return admitted
-
-    async def close(self) -> None:
-        """Let go of the threads; one in a lookup ends with it."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 @asynccontextmanager
 async def open_http(probe_networks: Sequence[str] = ()) -> AsyncIterator[Http]:
-    """The client of the house. Connections are kept for 15 s and belong to one address and name."""
+    """The client of the house. A kept connection belongs to one address, name and trust."""
     guard = Guard(probe_networks)
     resolver = Resolver(guard)
-    kept = _session(resolver, keepalive_timeout=KEEPALIVE_S)
-    fresh = _session(resolver, force_close=True)
+    keeping = aiohttp.TCPConnector(
+        resolver=resolver,
+        use_dns_cache=False,
+        limit=CONNECTIONS_MAX,
+        keepalive_timeout=KEEPALIVE_S,
+    )
+    closing = aiohttp.TCPConnector(
+        resolver=resolver, use_dns_cache=False, limit=CONNECTIONS_MAX, force_close=True
+    )
     try:
-        async with kept, fresh:
+        async with _session(keeping) as kept, _session(closing) as fresh:
             yield Http(kept, fresh, guard)
     finally:
         await resolver.close()
 
 
-def _session(resolver: Resolver, **options: float | bool) -> aiohttp.ClientSession:
+def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
     stages = aiohttp.TraceConfig()
     stages.on_connection_create_end.append(_on_created)
     stages.on_connection_reuseconn.append(_on_reused)
-    connector = aiohttp.TCPConnector(
-        resolver=resolver,
-        use_dns_cache=False,
-        limit=CONNECTIONS_MAX,
-        **options,  # type: ignore[arg-type]  # each of its own type
-    )
     return aiohttp.ClientSession(
         connector=connector,
         timeout=aiohttp.ClientTimeout(),  # none of the engine's own: the deadline is outside
@@ -297,7 +206,7 @@ async def _on_reused(_session: aiohttp.ClientSession, context: SimpleNamespace, 
 async def _once(
     request: aiohttp.ClientRequest, engine: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """The engine asks again by itself when a connection is lost, even a new one. We decide that."""
+    """The engine asks again by itself when a connection is lost, even a new one: not here."""
     try:
         return await engine(request)
     except (aiohttp.ClientConnectorError, aiohttp.ClientSSLError):
@@ -324,27 +233,28 @@ def _next(request: Request, reply: Reply) -> Request:
 
 def _cause(error: Exception) -> Cause:
     match error:
-        case aiohttp.ClientConnectorDNSError():
-            return Cause.LOCAL if isinstance(error.os_error, Denied) else Cause.UNRESOLVED
-        case Denied():
+        case Closed() | aiohttp.ClientConnectorDNSError(os_error=Closed()):
             return Cause.LOCAL
+        case aiohttp.ClientConnectorDNSError():
+            return Cause.UNRESOLVED
         case aiohttp.ClientSSLError() | ssl.SSLError():
             return Cause.TLS
-        case Lost() | aiohttp.ClientPayloadError():
-            return Cause.REFUSED
         case OSError(errno=code) if code in OURS:
             return Cause.LOCAL
         case OSError(errno=errno.ETIMEDOUT):
             return Cause.TIMEOUT
-        case OSError():
+        case OSError() | Lost() | aiohttp.ClientPayloadError():
             return Cause.REFUSED
         case _:
             return Cause.MISMATCH
 
 
 def _text(error: Exception) -> str:
+    """One line, without the engine's own words where there are better ones."""
     if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error.strerror or str(error.os_error)
-    if isinstance(error, aiohttp.ClientResponseError):
-        return f"no HTTP: {error.message.splitlines()[0][:200]}"
-    return (str(error) or type(error).__name__)[:300]
+        text = error.os_error.strerror or str(error.os_error)
+    elif isinstance(error, aiohttp.ClientResponseError):
+        text = f"no HTTP: {error.message}"
+    else:
+        text = str(error) or type(error).__name__
+    return " ".join(text.split())[:300]
