@@ -14,6 +14,23 @@ FAULTS = frozenset({"refuse", "hang", "drip", "slow"})
 DRIP_EVERY_S = 0.1
 
 
+class Breakable:
+    """A part that can be broken in the ways of `faults`; `then` carries out what follows."""
+
+    def __init__(
+        self, name: str, faults: frozenset[str], then: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        self.name, self.faults, self.fault, self._then = name, faults, "", then
+
+    async def set_fault(self, fault: str | None) -> None:
+        """Break it so; None mends. Raises ValueError for a fault that it cannot have."""
+        if fault and fault not in self.faults:
+            raise ValueError(f"{self.name} has no fault {fault}: {', '.join(sorted(self.faults))}")
+        self.fault = fault or ""
+        if self._then:
+            await self._then()
+
+
 class Door:
     """Listens on `address`:`port` (0: a free one, kept for life) and lets `answer` speak.
 

@@ -218,17 +218,14 @@ def bare(wire: bytes, rcode: Rcode) -> bytes | None:
 
 
 def pair_of_sockets(address: str, port: int) -> tuple[socket.socket, socket.socket]:
-    """A TCP and a UDP socket on the same port (0: a free one)."""
+    """A TCP and a UDP socket on the same port (0: a free one). Raises OSError."""
     while True:
-        tcp, udp = socket.socket(), socket.socket(type=socket.SOCK_DGRAM)
-        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        tcp, udp = socket.create_server((address, port)), socket.socket(type=socket.SOCK_DGRAM)
         try:
-            tcp.bind((address, port))
             udp.bind(tcp.getsockname())
+            return tcp, udp
         except OSError:
             tcp.close()
             udp.close()
             if port:
                 raise
-            continue
-        return tcp, udp

@@ -7,17 +7,16 @@ SDK does: 5 tries, random pauses of at most 1, 2, 4 and 8 s. So slow is as usual
 import asyncio
 import json
 import random
-import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 from aiohttp import web
 
-from gslb.demo.door import FAULTS, Door
+from gslb.demo.door import FAULTS, Breakable, Door
 from gslb.wire.credentials import Keys
 from gslb.wire.sigv4 import sign
 
@@ -30,25 +29,16 @@ SSE = {"x-amz-server-side-encryption": "AES256"}
 HEALTH = {"/health/instance", "/health", "/health/endtoend", "/status"}
 
 
-@dataclass
-class Shared:
-    """A part that several sites lean on; how long it takes to fail, refused and hung."""
+class Shared(Breakable):
+    """A part that several sites lean on, and how long it takes to fail, refused and hung."""
 
-    name: str
-    refused_s: float
-    hung_s: float
-    fault: str = ""
-
-    async def set_fault(self, fault: str | None) -> None:
-        """Raises ValueError for a fault that it cannot have."""
-        if fault and fault not in SHARED_FAULTS:
-            raise ValueError(f"the {self.name} has no fault {fault}; it has hang, refuse")
-        self.fault = fault or ""
+    def __init__(self, name: str, refused_s: float, hung_s: float) -> None:
+        super().__init__(f"the {name}", SHARED_FAULTS)
+        self._takes_s = {"refuse": refused_s, "hang": hung_s}
 
     async def answers(self, pace: float) -> bool:
         """Does it? In Quay's time."""
-        if self.fault:
-            await asyncio.sleep(pace * (self.hung_s if self.fault == "hang" else self.refused_s))
+        await asyncio.sleep(pace * self._takes_s.get(self.fault, 0.0))
         return not self.fault
 
 
@@ -70,16 +60,16 @@ class Location:
     prefix: str = "registry"
 
 
-class QuaySite:
+class QuaySite(Breakable):
     """One site. `locations`: all that are configured; `preference`: the list in effect here.
 
     `validate` and `requires_all` are Quay's VALIDATE_ENDTOEND and REQUIRES_ALL_AVAILABLE (before
-    3.18), `preferred_storage` adds the store to the instance check; `pace` shortens all times.
+    3.18), `preferred_storage` adds the store to the instance check; `pace` shortens all times;
+    `door`: address, port, tls and slow_s.
     """
 
     def __init__(
         self,
-        name: str,
         locations: Mapping[str, Location],
         preference: Sequence[str],
         *,
@@ -91,19 +81,16 @@ class QuaySite:
         validate: bool = False,
         requires_all: bool = False,
         preferred_storage: bool = False,
-        address: str = "127.0.0.1",
-        port: int = 0,
-        tls: ssl.SSLContext | None = None,
         pace: float = 1.0,
-        slow_s: float = 0.7,
+        **door: Any,
     ) -> None:
-        self.name, self.version, self.readonly, self.recovery = name, version, readonly, recovery
+        super().__init__("quay", SITE_FAULTS, self._break)
+        self.version, self.readonly, self.recovery = version, readonly, recovery
         self.database, self.redis = database or shared_database(), redis or shared_redis()
-        self.fault = ""
         self._locations, self._preference, self._known = locations, preference, set[str]()
         self._validate_all, self._requires_all = validate, requires_all
         self._preferred_storage, self._pace = preferred_storage, pace
-        self._door = Door(self._answer, address, port, tls=tls, slow_s=slow_s)
+        self._door = Door(self._answer, **door)
 
     @property
     def url(self) -> str:
@@ -136,11 +123,7 @@ class QuaySite:
         await self._door.__aexit__()
         await self._client.close()
 
-    async def set_fault(self, fault: str | None) -> None:
-        """Break the front (None: mend). Raises ValueError for what no front has."""
-        if fault and fault not in SITE_FAULTS:
-            raise ValueError(f"quay has no fault {fault}; it has {', '.join(sorted(SITE_FAULTS))}")
-        self.fault = fault or ""
+    async def _break(self) -> None:
         await self._door.set_fault(self.fault)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -8,13 +8,13 @@ import hmac
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Self
+from typing import Any, Self
 from urllib.parse import parse_qsl, quote, unquote
 from xml.sax.saxutils import escape
 
 from aiohttp import web
 
-from gslb.demo.door import FAULTS, Door
+from gslb.demo.door import FAULTS, Breakable, Door
 
 STORE_FAULTS = FAULTS | {"500", "503", "403", "404", "507", "lost-writes", "failing-reads", "half"}
 SKEW_MAX_S = 900.0
@@ -42,10 +42,11 @@ class Refused(Exception):
     """The store answers with an S3 error of this code."""
 
 
-class Store:
-    """One bucket behind two doors: `url` for everybody, `path_url` only for the controller.
+class Store(Breakable):
+    """One bucket behind two doors: `url` for everybody, `path_url` for the controller only.
 
     `keys` are access key ids with their secrets; the fault 403 refuses only `controller_key`.
+    `path` breaks the controller's way alone. `door`: address and slow_s of both doors.
     """
 
     def __init__(
@@ -54,55 +55,42 @@ class Store:
         *,
         controller_key: str = "",
         bucket: str = "quay",
-        address: str = "127.0.0.1",
         port: int = 0,
         path_port: int = 0,
-        slow_s: float = 0.7,
+        **door: Any,
     ) -> None:
+        super().__init__("a store", STORE_FAULTS, self._break)
+        self.path = Breakable("a path", FAULTS, self._break)
         self.keys, self.controller_key, self.bucket = dict(keys), controller_key, bucket
         self.objects: dict[str, bytes] = {}
-        self.fault = self.path_fault = ""
         self.asked = 0
-        self._door = Door(self._answer, address, port, slow_s=slow_s)
-        self._path = Door(self._answer, address, path_port, slow_s=slow_s)
-
-    @property
-    def url(self) -> str:
-        return f"{self._door.url}/{self.bucket}"
-
-    @property
-    def path_url(self) -> str:
-        return f"{self._path.url}/{self.bucket}"
+        self._doors = [Door(self._answer, port=at, **door) for at in (port, path_port)]
 
     @property
     def urls(self) -> tuple[str, ...]:
-        return self.url, self.path_url
+        """For everybody, and for the controller."""
+        return tuple(f"{door.url}/{self.bucket}" for door in self._doors)
+
+    @property
+    def url(self) -> str:
+        return self.urls[0]
+
+    @property
+    def path_url(self) -> str:
+        return self.urls[1]
 
     async def __aenter__(self) -> Self:
-        await self._door.__aenter__()
-        await self._path.__aenter__()
+        for door in self._doors:
+            await door.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._door.__aexit__()
-        await self._path.__aexit__()
+        for door in self._doors:
+            await door.__aexit__()
 
-    async def set_fault(self, fault: str | None) -> None:
-        """Break the store (None: mend). Raises ValueError for what no store has."""
-        if fault and fault not in STORE_FAULTS:
-            raise ValueError(
-                f"a store has no fault {fault}; it has {', '.join(sorted(STORE_FAULTS))}"
-            )
-        self.fault = fault or ""
-        await self._door.set_fault(self.fault)
-        await self._path.set_fault(self.path_fault or self.fault)
-
-    async def set_path_fault(self, fault: str | None) -> None:
-        """Break only the controller's way to the store. Raises ValueError as above."""
-        if fault and fault not in FAULTS:
-            raise ValueError(f"a path has no fault {fault}; it has {', '.join(sorted(FAULTS))}")
-        self.path_fault = fault or ""
-        await self._path.set_fault(self.path_fault or self.fault)
+    async def _break(self) -> None:
+        await self._doors[0].set_fault(self.fault)
+        await self._doors[1].set_fault(self.path.fault or self.fault)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self.asked += 1

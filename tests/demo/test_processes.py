@@ -49,7 +49,7 @@ async def test_a_site_leans_on_a_store_in_another_process_and_sees_it_killed():
         store = await opened.enter_async_context(running("store", keys=KEYS))
         location = {"url": store.urls[0], "key_id": QUAY[0], "secret": QUAY[1]}
         site = await opened.enter_async_context(
-            running("site", name="eu", locations={"eu": location}, preference=["eu"], pace=0.05)
+            running("site", locations={"eu": location}, preference=["eu"], pace=0.05)
         )
         assert await endtoend(site.urls[0]) == (200, True)
         await store.set_fault("500")

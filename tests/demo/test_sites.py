@@ -35,9 +35,7 @@ class Two:
             for at, store in self.stores.items()
         }
         listed = (preference or name).split(",")
-        return await self.open.enter_async_context(
-            QuaySite(name, locations, listed, pace=pace, **more)
-        )
+        return await self.open.enter_async_context(QuaySite(locations, listed, pace=pace, **more))
 
 
 @pytest.fixture
@@ -134,7 +132,7 @@ async def test_quay_does_not_see_what_it_does_not_try(two: Two, fault: str):
 
 
 async def test_the_way_of_the_controller_is_not_quays(two: Two):
-    await two.stores["eu"].set_path_fault("refuse")
+    await two.stores["eu"].path.set_fault("refuse")
     assert (await services(await two.site("eu")))["storage"]
 
 

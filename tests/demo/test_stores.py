@@ -140,13 +140,13 @@ async def test_slow_is_late_and_right(store: Store):
 
 @pytest.mark.parametrize("fault", ["refuse", "hang"])
 async def test_a_broken_path_cuts_the_controller_off_and_nobody_else(store: Store, fault: str):
-    await store.set_path_fault(fault)
+    await store.path.set_fault(fault)
     assert await outcome("PUT", f"{store.path_url}/k", CONTROLLER, 0.3) in ("refused", "timeout")
     assert await outcome("PUT", f"{store.url}/k") == "200"
     await store.set_fault("500")
     await store.set_fault(None)
     assert await outcome("GET", f"{store.path_url}/k", limit_s=0.3) in ("refused", "timeout")
-    await store.set_path_fault(None)
+    await store.path.set_fault(None)
     assert await outcome("GET", f"{store.path_url}/k", CONTROLLER) == "200"
 
 
@@ -196,4 +196,4 @@ async def test_a_fault_that_does_not_exist_is_an_error(store: Store):
     with pytest.raises(ValueError, match="no fault melt"):
         await store.set_fault("melt")
     with pytest.raises(ValueError, match="no fault 500"):
-        await store.set_path_fault("500")
+        await store.path.set_fault("500")

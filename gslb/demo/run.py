@@ -1,0 +1,213 @@
+"""`gslb demo`: the imitations, and the real controller with its real adapters, in one process."""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import secrets
+import signal
+import sys
+import tempfile
+import termios
+import time
+import tty
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import gslb
+from gslb.demo.switchboard import switchboard
+from gslb.demo.town import ADDRESSES, SERVICE, ZONE, Town, open_town, port_of_all
+from gslb.domain.health import SiteVerdict
+from gslb.domain.topology import SiteName
+from gslb.wiring import House, open_house
+
+TEMPLATE = Path(gslb.__file__).parent.parent / "config" / "demo.yml"
+MENU = (
+    "1 break eu's storage   2 cut the controller off from eu's store   3 fail the shared database\n"
+    "4 break all stores   r repair   q quit"
+)
+KEYS: Mapping[str, Sequence[tuple[str, str, str]]] = {
+    "1": [("eu", "store", "refuse")],
+    "2": [("eu", "path", "refuse")],
+    "3": [("eu", "database", "refuse")],
+    "4": [(site, "store", "refuse") for site in ADDRESSES],
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """A running demo."""
+
+    town: Town
+    house: House
+    url: str
+    token: str
+
+    @property
+    def settled(self) -> bool:
+        """Is every site up and in the answer?"""
+        states = self.house.controller.world.states.values()
+        up = len(states) == len(ADDRESSES) and all(s.verdict == SiteVerdict.UP for s in states)
+        return up and self.town.answer == set(ADDRESSES)
+
+
+@contextlib.asynccontextmanager
+async def open_demo(
+    folder: Path, *, port: int | None = None, changes: Mapping[str, Any] | None = None, **town: Any
+) -> AsyncIterator[Demo]:
+    """Everything, with its files in `folder`; `changes` go into the configuration, `town` to
+    `open_town`. Raises ConfigError when the configuration is wrong."""
+    async with open_town(**town) as opened:
+        token = secrets.token_urlsafe(24)
+        listen = f"127.0.0.1:{port or port_of_all(['127.0.0.1'])}"
+        config = write_files(folder, opened, listen, token, changes or {})
+        async with open_house(config, log=False, extra_routes=switchboard(opened)) as house:
+            yield Demo(town=opened, house=house, url=f"http://{listen}", token=token)
+
+
+def write_files(
+    folder: Path, town: Town, listen: str, token: str, changes: Mapping[str, Any]
+) -> Path:
+    """The configuration: the template with what only this run knows, and secrets in files."""
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    name, secret = town.tsig
+    said = {
+        "tokens.yml": yaml.safe_dump([{"name": "demo", "sha256": digest, "scopes": ["admin"]}]),
+        "store.keys": "\n".join(town.controller_key) + "\n",
+        "tsig.key": f'key "{name}" {{ algorithm hmac-sha256; secret "{secret}"; }};\n',
+    }
+    files = {name: f"file:{secret_file(folder / name, text)}" for name, text in said.items()}
+    sites = {
+        name: {
+            "address": ADDRESSES[name],
+            "storage": {"s3": store.path_url, "keys": files["store.keys"], "preferred": True},
+        }
+        for name, store in town.stores.items()
+    }
+    server = f"{town.nameserver.address}:{town.nameserver.port}"
+    settings = {
+        "mode": "live",
+        "probe_networks": ["127.0.0.0/8"],
+        "store": {"sqlite": str(folder / "gslb.db")},
+        "sites": sites,
+        "services": {SERVICE: {"kind": "quay", "port": town.port, "tls": False}},
+        "backends": {
+            "dns": {"kind": "rfc2136", "server": server, "zone": ZONE, "tsig": files["tsig.key"]}
+        },
+        "api": {
+            "listen": listen,
+            "socket": str(folder / "api.sock"),
+            "tokens": files["tokens.yml"],
+        },
+        "metrics": {"listen": f"127.0.0.1:{port_of_all(['127.0.0.1'])}"},
+    }
+    whole = merged(merged(yaml.safe_load(TEMPLATE.read_text()), settings), changes)
+    path = folder / "demo.yml"
+    path.write_text(yaml.safe_dump(whole, sort_keys=False))
+    return path
+
+
+def secret_file(path: Path, text: str) -> Path:
+    path.touch(mode=0o600)
+    path.write_text(text)
+    return path
+
+
+def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Maps merge; anything else is replaced."""
+    both = {k: merged(old[k], v) for k, v in new.items() if isinstance(old.get(k), dict)}
+    return {**old, **new, **both}
+
+
+def run_demo(
+    port: int | None = None,
+    faults: Sequence[tuple[str, str, str]] = (),
+    out: Callable[[str], None] = print,
+    interactive: bool = False,
+    **town: Any,
+) -> int:
+    """Run until `q`, SIGINT or SIGTERM. `faults` (site, part, fault) begin once all is up;
+    `town`: version, preference, readonly. Gives the exit code. Raises as `open_demo`."""
+    try:
+        asyncio.run(_run(port, faults, out, interactive, town))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        out("ended")
+    return 0
+
+
+async def _run(
+    port: int | None,
+    faults: Sequence[tuple[str, str, str]],
+    out: Callable[[str], None],
+    interactive: bool,
+    town: Mapping[str, Any],
+) -> None:
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, current().cancel)
+    out("starting three sites, a nameserver and the controller on loopback …")
+    with tempfile.TemporaryDirectory(prefix="gslb-demo-") as folder:
+        async with open_demo(Path(folder), port=port, **town) as demo:
+            await settle(demo, out)
+            server = demo.town.nameserver
+            out(f"{demo.url}/#token={demo.token}")
+            out(f"dig @{server.address} -p {server.port} {SERVICE} A")
+            for fault in faults:
+                await demo.town.set_fault(*fault)
+            telling = asyncio.create_task(tell(demo, out), name="tell")
+            try:
+                await (obey(demo, out) if interactive else telling)
+            finally:
+                telling.cancel()
+
+
+def current() -> "asyncio.Task[Any]":
+    task = asyncio.current_task()
+    assert task
+    return task
+
+
+async def settle(demo: Demo, out: Callable[[str], None]) -> None:
+    """Wait until every site is up and in, and say each step."""
+    seen: dict[str, str] = {}
+    while not demo.settled:
+        for name in ADDRESSES:
+            state = demo.house.controller.world.states.get(SiteName(name))
+            verdict = state.verdict if state else SiteVerdict.UNKNOWN
+            now = f"{verdict}, {'in' if name in demo.town.answer else 'not yet in'}"
+            if seen.get(name) != now:
+                out(f"  {name}: store and quay listen at {ADDRESSES[name]} · {now}")
+                seen[name] = now
+        await asyncio.sleep(0.1)
+
+
+async def tell(demo: Demo, out: Callable[[str], None]) -> None:
+    """A line an event; whoever reads too slowly is cut off, and begins again."""
+    while True:
+        async for told in demo.house.controller.told():
+            for event in told.events:
+                at = time.strftime("%H:%M:%S", time.localtime(event.wall_s))
+                out(f"{at} {event.kind:<8} {event.text}")
+
+
+async def obey(demo: Demo, out: Callable[[str], None]) -> None:
+    """Answer keys on the terminal until `q`."""
+    keys: asyncio.Queue[str] = asyncio.Queue(100)
+    loop, terminal = asyncio.get_running_loop(), sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    tty.setcbreak(terminal)
+    loop.add_reader(terminal, lambda: keys.put_nowait(os.read(terminal, 1).decode() or "q"))
+    try:
+        out(MENU)
+        while (key := await keys.get()) != "q":
+            if key == "r":
+                await demo.town.mend()
+                out("all is mended")
+            for site, part, fault in KEYS.get(key, ()):
+                await demo.town.set_fault(site, part, fault)
+                out(f"{site} {part}: {fault}")
+    finally:
+        loop.remove_reader(terminal)
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
