@@ -96,7 +96,7 @@ make_venv() {
 install_locked() { # install_locked LOCK
     .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip
     # Wheels only: building from source would run tools that no hash vouches for.
-    .venv/bin/python -m pip install --require-hashes --no-deps --only-binary :all: \
+    .venv/bin/python -m pip install --require-hashes --no-deps --only-binary :all: --no-compile \
         --no-warn-script-location -r "$1" &&
         .venv/bin/python -m pip install --no-deps --no-build-isolation --no-index -e .
 }
