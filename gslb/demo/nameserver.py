@@ -145,9 +145,8 @@ class Nameserver(asyncio.DatagramProtocol):
             return Rcode.NOTAUTH
         if not message.had_tsig:
             return Rcode.REFUSED
-        if any(
-            not r.name.is_subdomain(self.origin) for r in [*message.prerequisite, *message.update]
-        ):
+        named = {r.name for r in [*message.prerequisite, *message.update]}
+        if not all(name.is_subdomain(self.origin) for name in named):
             return Rcode.NOTZONE
         may = self._may.get(message.keyname or self.origin, (self.origin,))
         if any(not any(r.name.is_subdomain(m) for m in may) for r in message.update):
@@ -157,7 +156,8 @@ class Nameserver(asyncio.DatagramProtocol):
         after = dict(self.records)
         for rrset in message.update:
             change(after, rrset, self.origin)
-        if after != self.records:
+        ttls = {key: rdataset.ttl for key, rdataset in self.records.items()}
+        if after != self.records or any(r.ttl != ttls[key] for key, r in after.items()):
             soa = after[self.origin, SOA]
             if soa == self._soa():
                 again = soa[0].replace(serial=soa[0].serial % 0xFFFFFFFF + 1)

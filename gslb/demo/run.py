@@ -156,11 +156,11 @@ async def _run(
             out(f"dig @{server.address} -p {server.port} {SERVICE} A")
             for fault in faults:
                 await demo.town.set_fault(*fault)
-            telling = asyncio.create_task(tell(demo, out), name="tell")
-            try:
-                await (obey(demo, out) if interactive else telling)
-            finally:
-                telling.cancel()
+            async with asyncio.TaskGroup() as group:
+                telling = group.create_task(tell(demo, out), name="tell")
+                if interactive:
+                    await obey(demo, out)
+                    telling.cancel()
 
 
 def current() -> "asyncio.Task[Any]":

@@ -195,6 +195,15 @@ async def test_the_serial_grows_by_one_for_a_change_and_not_for_none(server: Nam
     assert server.serial == 9
 
 
+async def test_a_new_ttl_is_a_change_too(server: Nameserver):
+    update = begin()
+    update.add("quay", 5, "A", "127.0.0.11")
+    assert await send(server, update) == "NOERROR"
+    query = dns.message.make_query("quay.demo", "A")
+    said = await dns.asyncquery.udp(query, server.address, port=server.port, timeout=5)
+    assert (said.answer[0].ttl, len(said.answer[0]), server.serial) == (5, 2, 2)
+
+
 async def test_who_may_not_is_refused_and_nothing_changes(server: Nameserver):
     before = dict(server.records)
     unsigned = dns.update.UpdateMessage("demo")
