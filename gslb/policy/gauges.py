@@ -7,10 +7,11 @@ Never a label: address, URL, error text, person, reason, incident, plan, epoch, 
 from collections.abc import Iterator
 
 from gslb.domain.control import Action, Now, OwnerKind
-from gslb.domain.health import AlarmKind, SiteState, SiteVerdict, Verdict
+from gslb.domain.health import AlarmKind, SiteVerdict, Verdict
 from gslb.domain.topology import Service
 from gslb.domain.traffic import Fencing
 from gslb.domain.world import BackendView, World
+from gslb.policy.able import Able, able
 from gslb.policy.summary import traffic
 
 Labels = dict[str, str]
@@ -146,22 +147,10 @@ def _service(world: World, service: Service) -> Iterator[Row]:
     ]
     if answers:
         yield "service_sites_in", at, float(min(len(a.sites) if a else 0 for a in answers))
-    able = [
-        e
-        for e in service.endpoints
-        if e.site in world.states and _is_able(world.states[e.site], service)
-    ]
-    yield "service_sites_able", at, float(len(able))
+    yes = [e for e in service.endpoints if able(world, e.site, service) is Able.YES]
+    yield "service_sites_able", at, float(len(yes))
     yield "service_sites_wanted", at, float(service.limits.min_sites)
     yield "service_sites_configured", at, float(len(service.endpoints))
-
-
-def _is_able(state: SiteState, service: Service) -> bool:
-    """Has it lost nothing that this service needs, and is nothing of that unknown?"""
-    lost = [(loss.service, loss.takes) for loss in state.losses]
-    lost += [(name, takes) for _, name, takes in state.unknown]
-    ours = (None, service.name, service.probe_as)
-    return not any(name in ours and set(takes) & set(service.needs) for name, takes in lost)
 
 
 def _backend(world: World, view: BackendView, fencing: Fencing, now: Now) -> Iterator[Row]:

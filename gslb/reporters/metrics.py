@@ -18,6 +18,7 @@ from gslb.domain.messages import Event, EventKind, ProbeRan
 from gslb.domain.topology import Family, ProbeSpec, Topology
 from gslb.domain.world import World
 from gslb.policy.gauges import GAUGES, Row, gauges
+from gslb.policy.guard import GUARDS
 from gslb.policy.summary import traffic
 from gslb.ports import Clock
 
@@ -26,11 +27,6 @@ FAILOVER_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
 CALL_S = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 STEPS = {"put": "store.write", "get": "store.read", "list": "store.list", "delete": "store.write"}
 """The steps of a store's probe and the aspect that each belongs to."""
-GUARDS = (
-    *("not_empty", "leader", "foreign", "min_sites", "min_capacity", "not_sick", "max_drained"),
-    *("velocity", "hold_down", "budget", "ramp", "ack", "window", "shared_outage", "all_down"),
-    *("settled", "stale", "vantage_blind", "never_healthy", "paused"),
-)
 
 COUNTERS = {
     "leader_changes": ("Terms that this replica began.", ()),
@@ -252,10 +248,11 @@ class _Rows:
 def _countable(topology: Topology) -> Iterator[Key]:
     sites = [site.name for site in topology.sites]
     backends = [backend.name for backend in topology.backends]
+    guards = [guard.id for guard in GUARDS]
     yield from _each("site_state_changes", sites, SiteVerdict)
     yield from _each("site_traffic_changes", sites, ("in", "out"), OwnerKind)
-    yield from _each("guard_refusals", GUARDS)
-    yield from _each("guard_skips", GUARDS)
+    yield from _each("guard_refusals", guards)
+    yield from _each("guard_skips", guards)
     yield from _each("answer_changes", [service.name for service in topology.services])
     yield from _each("failover_duration_seconds", OwnerKind)
     yield from _each("backend_fenced_writes", backends)
