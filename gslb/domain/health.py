@@ -144,6 +144,8 @@ class Track:
     """Passes in a row at the normal pace: what `rise` counts."""
     causes: tuple[Cause, ...] = ()
     """Of the last `fall` fails."""
+    fail_begins: tuple[float, ...] = ()
+    """When the last `fall` fails were begun."""
     first_fail_s: float | None = None
     """When the run of fails that is going on, or that turned it down, was begun (begun_s)."""
     covered_since_s: float | None = None
@@ -203,6 +205,7 @@ class Loss:
 
     takes: tuple[Ability, ...]
     service: ServiceName | None
+    aspect: AspectName
     reason: Reason
     first_fail_s: float
     """When the first fail was begun: others count as fresh if seen after it."""

@@ -203,6 +203,8 @@ class Keep:
     adopted: Mapping[BackendName, tuple[ServiceName, ...]] = field(default_factory=dict)
     conflicts: Mapping[BackendName, str | None] = field(default_factory=dict)
     incidents: int | None = None
+    dropped: tuple[str, ...] = ()
+    """Keys of overrides that ended."""
 
 
 Order: TypeAlias = Read | Apply | Keep

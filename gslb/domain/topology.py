@@ -234,7 +234,7 @@ class BackendSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """A stretch of wall time in which less may move: five cron fields (local time) and a length."""
+    """A stretch of wall time in which less may move: five cron fields (UTC) and a length."""
 
     cron: str
     for_s: float

@@ -25,9 +25,11 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendView:
-    """What we know of one backend. `served` None: unknown, it must be read before it is changed."""
+    """What we know of one backend; unless it is `known`, it must be read before it is changed."""
 
     name: BackendName
+    known: bool = False
+    """`served` was read in this term, and nothing was sent since."""
     served: Mapping[ServiceName, Answer | None] | None = None
     generation: Generation | None = None
     behind: Mapping[ServiceName, tuple[str, ...]] = field(default_factory=dict)
@@ -53,6 +55,10 @@ class BackendView:
     """When a foreign edit of a record was last put right."""
     drift: int = 0
     served_since_s: Mapping[ServiceName, float] = field(default_factory=dict)
+    verified: Mapping[ServiceName, Answer] = field(default_factory=dict)
+    """What was last read back as wanted: anything else later is drift."""
+    first_fail_s: float | None = None
+    """Where the time budget of the plan under way began."""
     takeover: Generation | None = None
     """A foreign generation that a person told us to take over from."""
 
@@ -88,13 +94,16 @@ class Wish:
     weight: int = 0
     owner: Owner | None = None
     reason: str = ""
+    until_s: float | None = None
+    since_s: float = 0.0
+    """When the first fail behind it was begun: the order of leaving."""
     skip: tuple[str, ...] = ()
     at_once: bool = False
     """Last resort: no brake on returning applies."""
     brake: tuple[str, str] | None = None
     """(guard, sentence) that keeps an able site from returning now."""
-    shared: bool = False
-    """It would go for shared trouble only."""
+    declined: str | None = None
+    """The guard whose only ground this is (`shared_outage`, `never_healthy`): said, not done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +112,8 @@ class World:
 
     topology: Topology
     started_s: float
+    offset_s: float | None = None
+    """Wall clock minus boot clock, as last seen."""
     instance: str = ""
     version: int = 0
     epoch: int | None = None

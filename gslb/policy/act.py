@@ -1,0 +1,312 @@
+"""Deciding: for each backend, what is to be read, changed, waited for, or only said."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gslb.domain.control import OwnerKind
+from gslb.domain.health import Alarm, AlarmKind
+from gslb.domain.messages import Apply, EventKind, Read
+from gslb.domain.topology import BackendSpec, Drift, Service
+from gslb.domain.traffic import Change, Fencing, Generation, Plan
+from gslb.domain.world import BackendView, Refusal, World
+from gslb.policy.able import HOUR_S, Able, able, word_on
+from gslb.policy.evidence import Looks
+from gslb.policy.fit import pool_of, same
+from gslb.policy.learn_backends import in_conflict, put, say_answer, view_of
+from gslb.policy.ledger import Ledger
+from gslb.policy.moment import Moment
+from gslb.policy.outcome import carried_out, returned, say_refusals
+from gslb.policy.plan import Decided, change_of, decide, in_full, make_plan
+
+REREAD_S = 1.0
+
+
+def act(world: World, looks: Looks, moment: Moment, ledger: Ledger) -> World:
+    """Decide for every backend; what is refused is said once."""
+    decided: list[Decided] = []
+    for backend in world.topology.backends:
+        world, found = _at_backend(world, looks, backend, moment, ledger)
+        decided += found
+    refusals = tuple(r for d in decided for r in d.refusals)
+    # A backend that is busy or unknown was not decided on: its refusals stand as they were.
+    seen = {r.backend for r in refusals} | {
+        b.name for b in world.topology.backends if world.backends[b.name].known
+    }
+    kept = tuple(r for r in world.refusals if r.backend not in seen)
+    say_refusals(world, refusals, ledger)
+    wishes = {d.service.name: d.wishes for d in reversed(decided)}
+    world = replace(
+        world, refusals=_since(world, (*kept, *refusals)), wishes={**world.wishes, **wishes}
+    )
+    return returned(_alarms(world, moment, ledger), ledger)
+
+
+def _at_backend(
+    world: World, looks: Looks, backend: BackendSpec, moment: Moment, ledger: Ledger
+) -> tuple[World, list[Decided]]:
+    view = view_of(world, backend.name)
+    world = put(world, view)
+    if world.epoch is None or view.busy or not moment.reached(view.rest_until_s):
+        return world, []
+    services = [s for s in world.topology.services if backend.name in s.via]
+    if _must_read(world, view, backend, moment):
+        pools = tuple(pool_of(world.topology, s, backend) for s in services)
+        ledger.orders.append(Read(backend=view.name, epoch=world.epoch, pools=pools))
+        return put(world, replace(view, busy=True, busy_since_s=moment.now_s)), []
+    if view.sent is not None:
+        return world, []  # written, and some server does not show it yet: no rewriting storm
+    world, view, raised = _fence(world, view, backend, moment, ledger)
+    if raised:
+        return world, []
+    decided = [decide(world, looks, s, backend, moment) for s in services]
+    wanted = {d.service.name: d.wanted for d in decided if d.wanted is not None}
+    view = replace(view, wanted=wanted)
+    world = put(world, view)
+    return _carry_out(world, looks, view, backend, decided, moment, ledger), decided
+
+
+def _must_read(world: World, view: BackendView, backend: BackendSpec, moment: Moment) -> bool:
+    if not view.known or view.read_at_s is None:
+        return True
+    again_s = REREAD_S if view.sent is not None or any(view.behind.values()) else backend.resync_s
+    return moment.reached(view.read_at_s + again_s)
+
+
+def _fence(
+    world: World, view: BackendView, backend: BackendSpec, moment: Moment, ledger: Ledger
+) -> tuple[World, BackendView, bool]:
+    """Whose is the backend (evidence.md 8)? A new term first raises the epoch there, alone."""
+    if backend.shape.fencing is not Fencing.CAS or view.conflict is not None:
+        return world, view, False
+    found = view.generation
+    foreign = _foreign(world, view, found)
+    if foreign is not None:
+        view = in_conflict(view, foreign, ledger)
+        return put(world, view), view, False
+    taking_over = found is not None and found == view.takeover
+    ours = found is not None and (found.epoch < (world.epoch or 0) or taking_over)
+    lost = found is None and view.had_generation and bool(view.adopted)
+    if not (ours or lost) or not world.live(backend=backend.name) or world.paused is not None:
+        return world, view, False
+    plan = make_plan(world, view, (), found, ("a new term raises the generation",))
+    return _order(world, view, plan, moment, ledger, None), view, True
+
+
+def _foreign(world: World, view: BackendView, found: Generation | None) -> str | None:
+    if found is None or found == view.takeover:
+        return None
+    if found.cluster != world.topology.cluster:
+        return f"it belongs to the cluster {found.cluster} (generation {found})"
+    if found.instance != world.instance:
+        return f"it belongs to another instance of this cluster, {found.instance}"
+    assert world.epoch is not None
+    if found.epoch > world.epoch:
+        return (
+            f"its epoch {found.epoch} is above our {world.epoch}: was our store cloned or restored?"
+        )
+    if found.epoch == world.epoch and found.seq > view.seq:
+        return f"its sequence {found.seq} is above any that we wrote in epoch {found.epoch}"
+    return None
+
+
+def _carry_out(
+    world: World,
+    looks: Looks,
+    view: BackendView,
+    backend: BackendSpec,
+    decided: Sequence[Decided],
+    moment: Moment,
+    ledger: Ledger,
+) -> World:
+    """Order what may go now; show what would go, and what waits for a person."""
+    going: list[Decided] = []
+    waiting: list[Change] = []
+    would: list[Decided] = []
+    for d in decided:
+        if not world.live(d.service.name, backend.name):
+            would += [d] if d.differs else []
+            continue
+        d, waits = _let(world, looks, view, backend, d, moment)
+        waiting += [] if waits is None else [waits]
+        going += [d] if d.differs and not _drift_rests(world, view, d, moment) else []
+        if waits is None:
+            world, view = _adopt(world, view, d, ledger)
+    world = _say_waiting(world, view, waiting, ledger)
+    world = _say_would(world, view, would, ledger)
+    new_here = not view.had_generation and view.generation is None and bool(view.adopted)
+    fenced = backend.shape.fencing is Fencing.CAS and view.conflict is None
+    if not going and not (new_here and fenced and world.live(backend=backend.name)):
+        return world
+    if not going and world.paused is not None:
+        return world
+    reasons = tuple(w.reason for d in going for m in d.moves if (w := m.wish) is not None)
+    plan = make_plan(world, view, [change_of(d) for d in going], view.generation, reasons)
+    for d in going:
+        world = carried_out(world, d, backend, plan, moment, ledger)
+    first = [m.wish.since_s for d in going for m in d.moves if m.leaving and m.wish is not None]
+    return _order(world, view, plan, moment, ledger, min((t for t in first if t), default=None))
+
+
+def _order(
+    world: World,
+    view: BackendView,
+    plan: Plan,
+    moment: Moment,
+    ledger: Ledger,
+    first_fail_s: float | None,
+) -> World:
+    ledger.orders.append(Apply(plan=plan, revision=world.revision))
+    seq = plan.leaves.seq + max(len(plan.changes) - 1, 0) if plan.leaves is not None else view.seq
+    names = {c.pool.service: moment.now_s for c in plan.changes}
+    drifting = {n: t for n, t in names.items() if n in view.verified}
+    view = replace(
+        view,
+        busy=True,
+        busy_since_s=moment.now_s,
+        sent=plan if plan.changes else None,
+        sent_at_s=moment.now_s,
+        seq=seq,
+        first_fail_s=first_fail_s,
+        repaired={**view.repaired, **drifting} if _is_drift(view, plan) else view.repaired,
+        verified={n: a for n, a in view.verified.items() if n not in names},
+    )
+    return put(world, view)
+
+
+def _is_drift(view: BackendView, plan: Plan) -> bool:
+    return any(same(view.verified.get(c.pool.service), c.after) for c in plan.changes)
+
+
+def _drift_rests(world: World, view: BackendView, d: Decided, moment: Moment) -> bool:
+    """An edit by others is put right once an hour and record; where nobody can fence, always."""
+    verified = view.verified.get(d.service.name)
+    if verified is None or not same(verified, d.wanted):
+        return False
+    fenced = any(
+        b.name == view.name and b.shape.fencing is Fencing.CAS for b in world.topology.backends
+    )
+    repaired_s = view.repaired.get(d.service.name)
+    if d.service.limits.drift is Drift.REPORT:
+        return True
+    return fenced and repaired_s is not None and not moment.reached(repaired_s + HOUR_S)
+
+
+def _let(
+    world: World,
+    looks: Looks,
+    view: BackendView,
+    backend: BackendSpec,
+    d: Decided,
+    moment: Moment,
+) -> tuple[Decided, Change | None]:
+    """What of a decision may go now, and the change that waits for a person's confirm."""
+    bold = decide(world, looks, d.service, backend, moment, bold=True) if d.refusals else d
+    if not _is_ours(world, view, backend, d):
+        if not bold.differs:
+            return replace(d, wanted=d.served), None
+        change = change_of(bold)
+        if _is_confirmed(world, view, change):
+            return bold, None
+        return replace(d, wanted=d.served), change
+    leaving = any(r.leaving for r in d.refusals)
+    if not leaving or not bold.differs or same(bold.wanted, d.wanted):
+        return d, None
+    change = change_of(bold)
+    return (bold, None) if _is_confirmed(world, view, change) else (d, change)
+
+
+def _is_ours(world: World, view: BackendView, backend: BackendSpec, d: Decided) -> bool:
+    """Has our store served this name, or is there nothing that somebody would miss?"""
+    if d.service.name in view.adopted or d.served is None:
+        return True
+    return same(d.served, d.wanted) or same(d.served, in_full(world, d.service, backend))
+
+
+def _is_confirmed(world: World, view: BackendView, change: Change) -> bool:
+    return _digest(world, view, [change]) in world.confirmed
+
+
+def _digest(world: World, view: BackendView, changes: Sequence[Change]) -> str:
+    return make_plan(world, view, changes, None, ()).digest
+
+
+def _adopt(
+    world: World, view: BackendView, d: Decided, ledger: Ledger
+) -> tuple[World, BackendView]:
+    if d.service.name in view.adopted or d.wanted is None or view.conflict is not None:
+        return world, view
+    view = replace(view, adopted=view.adopted | {d.service.name})
+    ledger.keep_adopted(view.name, view.adopted)
+    return put(world, view), view
+
+
+def _say_waiting(
+    world: World, view: BackendView, waiting: Sequence[Change], ledger: Ledger
+) -> World:
+    """One plan a change, so that each is confirmed by itself: the first waits, the rest follow."""
+    plans = {k: v for k, v in world.waiting.items() if k != view.name}
+    if waiting:
+        plan = make_plan(world, view, waiting[:1], view.generation, ())
+        if (
+            world.waiting.get(view.name, plan).digest != plan.digest
+            or view.name not in world.waiting
+        ):
+            c = waiting[0]
+            text = (
+                f"{view.name}: {plan.digest} waits for a person: {c.pool.service} "
+                f"{say_answer(c.before)} → {say_answer(c.after)} (gslb confirm {plan.digest})"
+            )
+            ledger.say(EventKind.CONFIRM, text, backend=view.name, service=c.pool.service)
+        plans[view.name] = plan
+    return replace(world, waiting=plans)
+
+
+def _say_would(world: World, view: BackendView, would: Sequence[Decided], ledger: Ledger) -> World:
+    """Observe: everything runs, and what would be written is said once."""
+    shown = _digest(world, view, [change_of(d) for d in would]) if would else ""
+    if shown == world.would.get(view.name, ""):
+        return world
+    for d in would:
+        text = (
+            f"{view.name}: would change {d.service.name} from {say_answer(d.served)} "
+            f"to {say_answer(d.wanted)} (observe: nothing is written)"
+        )
+        ledger.say(EventKind.WOULD, text, backend=view.name, service=d.service.name)
+    return replace(world, would={**world.would, view.name: shown})
+
+
+def _since(world: World, refusals: tuple[Refusal, ...]) -> tuple[Refusal, ...]:
+    """A refusal that stands keeps its beginning."""
+    began = {(r.guard, r.service, r.backend, r.site): r.since_s for r in world.refusals}
+    return tuple(
+        replace(r, since_s=began.get((r.guard, r.service, r.backend, r.site), r.since_s))
+        for r in refusals
+    )
+
+
+def _alarms(world: World, moment: Moment, ledger: Ledger) -> World:
+    """What only steering can see: nobody is able, or only a site that a person drained."""
+    found: list[Alarm] = []
+    for service in world.topology.services:
+        found += _service_alarms(world, service, moment)
+    kinds = (AlarmKind.ALL_DOWN, AlarmKind.ONLY_HEALTHY_DRAINED)
+    kept = tuple(a for a in world.alarms if a.kind not in kinds)
+    return replace(world, alarms=(*kept, *found))
+
+
+def _service_alarms(world: World, service: Service, moment: Moment) -> list[Alarm]:
+    can = {e.site: able(world, e.site, service) for e in service.endpoints}
+    if any(x is Able.UNKNOWN for x in can.values()):
+        return []
+    whole = [s for s, x in can.items() if x is Able.YES]
+    if not whole:
+        text = f"{service.name}: no site is able; what is served stays"
+        return [Alarm(kind=AlarmKind.ALL_DOWN, text=text, service=service.name)]
+    words = [word_on(world, s, service, moment) for s in whole]
+    if all(
+        w is not None and w.action == "drain" and w.owner.kind is OwnerKind.PERSON for w in words
+    ):
+        text = f"{service.name}: the only able site is drained by hand ({', '.join(whole)})"
+        kind = AlarmKind.ONLY_HEALTHY_DRAINED
+        return [Alarm(kind=kind, text=text, service=service.name, site=whole[0])]
+    return []

@@ -1,0 +1,132 @@
+"""Learning what people and alerts say, and a new configuration."""
+
+from dataclasses import replace
+
+from gslb.domain.control import Override
+from gslb.domain.health import TrackKey
+from gslb.domain.messages import (
+    Acknowledged,
+    ConfigReplaced,
+    ControlChanged,
+    EventKind,
+    PlanConfirmed,
+)
+from gslb.domain.topology import AspectName, SiteName
+from gslb.domain.world import BackendView, World
+from gslb.policy.ledger import Ledger
+
+GRACE_S = 60.0
+CONFIRMED_S = 900.0
+
+
+def control_changed(world: World, seen: ControlChanged, ledger: Ledger) -> World:
+    """The words as the store has them, whole. An end is turned into boot time once."""
+    before = {o.key: o for o in world.overrides}
+    after = tuple(_with_end(world, o, before.get(o.key), ledger) for o in seen.overrides)
+    for o in after:
+        if o.key not in before or before[o.key].version != o.version:
+            ends = _duration(o.ends_at_s - ledger.now.boot_s)
+            text = f"{o.owner} says {o.action} {o.site} for {ends}: {o.reason}"
+            ledger.say(EventKind.OVERRIDE, text, site=o.site, owner=o.owner, after=str(o.action))
+    for key in before.keys() - {o.key for o in after}:
+        gone = before[key]
+        text = f"{gone.owner}'s {gone.action} of {gone.site} was released"
+        ledger.say(EventKind.OVERRIDE, text, site=gone.site, owner=gone.owner, after="released")
+    _say_pause(world, seen, ledger)
+    if seen.mode != world.mode:
+        ledger.say(EventKind.MODE, f"mode {world.mode} → {seen.mode}", after=str(seen.mode))
+    pause = seen.pause
+    if pause is not None and pause.ends_wall_s is not None:
+        pause = replace(pause, ends_at_s=_boot(world, pause.ends_wall_s, ledger))
+    return replace(
+        world,
+        revision=seen.revision,
+        overrides=after,
+        pause=pause,
+        mode=seen.mode,
+        pause_file=seen.pause_file,
+        pause_unreadable=seen.pause_unreadable,
+    )
+
+
+def plan_confirmed(world: World, seen: PlanConfirmed, ledger: Ledger) -> World:
+    """Let one refused plan go, by its digest, for at most 15 minutes."""
+    text = f"{seen.owner} confirms {seen.digest}: {seen.reason}"
+    ledger.say(EventKind.CONFIRM, text, owner=seen.owner)
+    until_s = ledger.now.boot_s + CONFIRMED_S
+    return replace(world, confirmed={**world.confirmed, seen.digest: until_s})
+
+
+def acknowledged(world: World, seen: Acknowledged, ledger: Ledger) -> World:
+    """End the block after a second automatic drain."""
+    memory = world.memories.get(seen.site)
+    if memory is None:
+        return world
+    text = f"{seen.owner} acknowledges {seen.site}: {seen.reason}"
+    ledger.say(EventKind.ACK, text, site=seen.site, owner=seen.owner, incident=memory.incident)
+    memory = replace(memory, needs_ack=False, drains=memory.drains[-1:])
+    ledger.keep_memory(memory)
+    return replace(world, memories={**world.memories, seen.site: memory})
+
+
+def config_replaced(world: World, seen: ConfigReplaced, ledger: Ledger) -> World:
+    """Tracks survive by (site, aspect, digest of the probe's settings)."""
+    new = {(a.site, a.name): a.digest for a in seen.topology.aspects}
+    old = {(a.site, a.name): a.digest for a in world.topology.aspects}
+    kept = {k for k in new if old.get(k) == new[k]}
+    sites = {s.name for s in seen.topology.sites}
+    views = {
+        b.name: replace(world.backends.get(b.name, BackendView(name=b.name)), known=False)
+        for b in seen.topology.backends
+    }
+    text = f"configuration {seen.topology.digest} by {seen.owner}"
+    changes = f": {'; '.join(seen.summary)}" if seen.summary else ""
+    ledger.say(EventKind.CONFIG, text + changes, owner=seen.owner)
+    return replace(
+        world,
+        topology=seen.topology,
+        tracks={k: t for k, t in world.tracks.items() if _track_stays(k, kept)},
+        suspicions={s: x for s, x in world.suspicions.items() if s in sites},
+        states={s: x for s, x in world.states.items() if s in sites},
+        backends=views,
+        asks={},
+    )
+
+
+def _track_stays(key: TrackKey, kept: set[tuple[SiteName, AspectName]]) -> bool:
+    return (key.site, key.aspect) in kept
+
+
+def _with_end(world: World, word: Override, before: Override | None, ledger: Ledger) -> Override:
+    if before is not None and before.ends_wall_s == word.ends_wall_s:
+        return replace(word, ends_at_s=before.ends_at_s)
+    return replace(word, ends_at_s=_boot(world, word.ends_wall_s, ledger))
+
+
+def _boot(world: World, wall_s: float, ledger: Ledger) -> float:
+    """A wall time as boot time. After a start nothing ends within the first 60 s."""
+    now = ledger.now
+    ends_s = now.boot_s + max(wall_s - now.wall_s, 0.0)
+    just_started = now.boot_s - world.started_s < GRACE_S
+    return max(ends_s, world.started_s + GRACE_S) if just_started else ends_s
+
+
+def _say_pause(world: World, seen: ControlChanged, ledger: Ledger) -> None:
+    after = replace(
+        world, pause=seen.pause, pause_file=seen.pause_file, pause_unreadable=seen.pause_unreadable
+    )
+    if world.paused == after.paused:
+        return
+    owner = seen.pause.owner if seen.pause is not None else None
+    if after.paused is not None:
+        ledger.say(
+            EventKind.PAUSE, f"automation is off: {after.paused}", owner=owner, after="paused"
+        )
+    else:
+        ledger.say(EventKind.PAUSE, "automation is on again", after="resumed")
+
+
+def _duration(seconds: float) -> str:
+    if seconds >= 3600:
+        return f"{seconds / 3600:.3g} h"
+    return f"{seconds / 60:.3g} min" if seconds >= 60 else f"{seconds:.0f} s"

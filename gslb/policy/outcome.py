@@ -1,0 +1,167 @@
+"""What is remembered and said when a decision is carried out, refused, or a site is back."""
+
+from dataclasses import replace
+
+from gslb.domain.control import OwnerKind
+from gslb.domain.health import SiteVerdict
+from gslb.domain.messages import EventKind
+from gslb.domain.topology import BackendSpec, ServiceName, SiteName
+from gslb.domain.traffic import Plan
+from gslb.domain.world import Memory, Refusal, World
+from gslb.policy.able import DAY_S
+from gslb.policy.case import Move
+from gslb.policy.ledger import Ledger
+from gslb.policy.moment import Moment
+from gslb.policy.plan import Decided
+
+BRAKES = frozenset({"hold_down", "ramp", "budget", "settled", "all_down"})
+
+
+def carried_out(
+    world: World,
+    d: Decided,
+    backend: BackendSpec,
+    plan: Plan,
+    moment: Moment,
+    ledger: Ledger,
+) -> World:
+    """Remember who left and who came, and say it."""
+    assert d.wanted is not None
+    before = d.served.sites if d.served is not None else ()
+    for move in d.moves:
+        if move.site is None:
+            continue
+        left, came = move.site in before, move.site in d.wanted.sites
+        if left and not came:
+            world = _leaves(world, d.service.name, move, moment, ledger)
+        elif came and not left:
+            world = _enters(world, d.service.name, move, backend, moment, ledger)
+    _say(world, d, backend, plan, ledger)
+    return world
+
+
+def say_refusals(world: World, refusals: tuple[Refusal, ...], ledger: Ledger) -> None:
+    """Each refusal once; what only brakes a return is shown, not told."""
+    known = {(r.guard, r.service, r.backend, r.site) for r in world.refusals}
+    for r in refusals:
+        told = r.leaving or r.guard not in BRAKES
+        if told and (r.guard, r.service, r.backend, r.site) not in known:
+            what = "leaves" if r.leaving else "enters"
+            who = "a foreign record" if r.site is None else str(r.site)
+            text = f"{r.backend}: {who} {what} {r.service}: refused by {r.guard}: {r.text}"
+            ledger.say(
+                EventKind.REFUSED,
+                text,
+                guard=r.guard,
+                site=r.site,
+                service=r.service,
+                backend=r.backend,
+                figures=r.figures,
+            )
+
+
+def returned(world: World, ledger: Ledger) -> World:
+    """A site that is up and serves wherever it left is back: its incident is over."""
+    memories = dict(world.memories)
+    for site, memory in world.memories.items():
+        state = world.states.get(site)
+        over = memory.fell_at_s is not None and not memory.left and not memory.ramps
+        if over and state is not None and state.verdict in (SiteVerdict.UP, SiteVerdict.DEGRADED):
+            now_s = ledger.now.boot_s
+            drains = tuple(t for t in memory.drains if now_s - t < DAY_S)
+            memory = replace(memory, fell_at_s=None, incident=None, drains=drains)
+            memories[site] = memory
+            ledger.keep_memory(memory)
+    return replace(world, memories=memories)
+
+
+def _leaves(
+    world: World, service: ServiceName, move: Move, moment: Moment, ledger: Ledger
+) -> World:
+    assert move.site is not None
+    memory = world.memories.get(move.site, Memory(site=move.site))
+    now_s = moment.now_s
+    if service not in {name for name, *_ in memory.left}:
+        memory = replace(memory, left=(*memory.left, (service, now_s, str(move.kind))))
+    memory = replace(memory, ramps=tuple(r for r in memory.ramps if r[0] != service))
+    failed = move.kind is OwnerKind.AUTO and move.wish is not None and move.wish.since_s > 0
+    if failed and not any(t >= (memory.fell_at_s or 0.0) for t in memory.drains):
+        block_s = world.topology.site(move.site).timing.block_s
+        again = any(now_s - t < block_s for t in memory.drains)
+        memory = replace(
+            memory, drains=(*memory.drains, now_s), needs_ack=memory.needs_ack or again
+        )
+    ledger.keep_memory(memory)
+    return replace(world, memories={**world.memories, move.site: memory})
+
+
+def _enters(
+    world: World,
+    service: ServiceName,
+    move: Move,
+    backend: BackendSpec,
+    moment: Moment,
+    ledger: Ledger,
+) -> World:
+    site = move.site
+    assert site is not None
+    memory = world.memories.get(site, Memory(site=site))
+    back = service in {name for name, *_ in memory.left}
+    at_once = move.wish is not None and move.wish.at_once
+    ramped = dict(memory.ramps)
+    if back and not at_once and backend.shape.weights and service not in ramped:
+        ramped[service] = moment.now_s
+    memory = replace(
+        memory,
+        left=tuple(
+            x
+            for x in memory.left
+            if x[0] != service or _is_out_elsewhere(world, x[0], site, backend)
+        ),
+        ramps=tuple(ramped.items()),
+    )
+    ledger.keep_memory(memory)
+    returns = world.returns
+    if back and not at_once:
+        returns = (*(r for r in returns if moment.now_s - r[1] < DAY_S), (service, moment.now_s))
+    return replace(world, memories={**world.memories, site: memory}, returns=returns)
+
+
+def _is_out_elsewhere(
+    world: World, service: ServiceName, site: SiteName, here: BackendSpec
+) -> bool:
+    """Is the site still out of this service at another backend?"""
+    for name, view in world.backends.items():
+        answer = (view.served or {}).get(service) if name != here.name else None
+        if answer is not None and site not in answer.sites:
+            return True
+    return False
+
+
+def _say(world: World, d: Decided, backend: BackendSpec, plan: Plan, ledger: Ledger) -> None:
+    assert d.wanted is not None
+    before = d.served.sites if d.served is not None else ()
+    out = [s for s in before if s not in d.wanted.sites]
+    came = [s for s in d.wanted.sites if s not in before]
+    signs = [*(f"+ {s}" for s in came), *(f"− {s}" for s in out)]
+    reasons = {m.site: m.wish.reason for m in d.moves if m.wish is not None}
+    owners = {m.site: m for m in d.moves}
+    what = " ".join(signs) or "weights or records put right"
+    moved = [*out, *came]
+    first = moved[0] if moved else None
+    why = f": {reasons[first]}" if first in reasons else ""
+    kind = owners[first].kind if first in owners else OwnerKind.AUTO
+    owner = owners[first].wish.owner if first in owners and owners[first].wish else None  # type: ignore[union-attr]  # checked beside
+    memory = world.memories.get(first) if first is not None else None
+    ledger.say(
+        EventKind.ANSWER,
+        f"{d.service.name} {what} at {backend.name} (epoch {plan.epoch}, {plan.digest}){why}",
+        service=d.service.name,
+        backend=backend.name,
+        site=first,
+        owner=owner,
+        incident=memory.incident if memory is not None else None,
+        before=",".join(before),
+        after=",".join(d.wanted.sites),
+        cause=str(kind),
+    )
