@@ -1,0 +1,192 @@
+"""What the routes share: settings, who asks, what was promised, and the form of an answer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from gslb.api.alerts import AlertRule, Receiver
+from gslb.api.auth import Principal, Tokens
+from gslb.api.problem import ApiProblem
+from gslb.api.views import Json, answers, pick, rfc3339
+from gslb.controller.operator import Operator
+from gslb.domain.control import Action, Now, OwnerKind, Pause
+from gslb.domain.topology import ServiceName, SiteName
+from gslb.domain.world import BackendView, World
+
+
+class Readable(Protocol):
+    """A secret that is read when it is needed."""
+
+    def read(self) -> str: ...
+
+
+def _nobody(*_: object, **__: object) -> None:
+    """Nobody counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiSettings:
+    """Where to listen, whom to believe, and the bounds. Times in seconds, sizes in bytes."""
+
+    cluster: str
+    replica: str
+    version: str = ""
+    listen: tuple[str, int] | None = None
+    metrics: tuple[str, int] | None = None
+    socket: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_clients: Path | None = None
+    """CA of client certificates, which are asked for beside the token then."""
+    tokens: Path | None = None
+    open_paths: frozenset[str] = frozenset()
+    """Further paths that need no token: a static shell."""
+    alert_rules: Sequence[AlertRule] = ()
+    alert_token: Readable | None = None
+    config: Callable[[], Mapping[str, Any]] = dict
+    """The configuration in force, without secrets."""
+    observe: Callable[[str, str, int, float], None] = _nobody
+    """Route template, method, code, seconds."""
+    count: Callable[..., None] = _nobody
+    """`count("auth_failures", reason)`: a counter by its name without `gslb_` and `_total`."""
+    put: Callable[[str, float], None] = _nobody
+    """`put("api_feeds", 3.0)`."""
+    idle_s: float = 15.0
+    """Until the headers of a (next) request must be complete."""
+    body_s: float = 10.0
+    write_s: float = 10.0
+    ping_s: float = 15.0
+    connections: int = 200
+    feeds: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """Something that was accepted, and by what it is seen to be done."""
+
+    id: str
+    site: SiteName
+    action: Action | None
+    """None: released, automation decides."""
+    services: tuple[ServiceName, ...]
+    version: int
+    """Of the world in which it was said."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Face:
+    """One running API."""
+
+    operator: Operator
+    settings: ApiSettings
+    tokens: Tokens
+    receiver: Receiver
+    metrics: Callable[[], bytes]
+    operations: dict[str, Operation] = field(default_factory=dict)
+    promised: int = 0
+    feeds: int = 0
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def world(self) -> World:
+        return self.operator.world
+
+    def now(self) -> Now:
+        return self.operator.now()
+
+    def site(self, request: web.Request) -> SiteName:
+        """The site in the path. Raises a 404."""
+        name = SiteName(request.match_info["site"])
+        if name not in {s.name for s in self.world.topology.sites}:
+            raise ApiProblem(404, "Unknown site", f"{name!r} is no configured site")
+        return name
+
+    def promise(
+        self, site: SiteName, action: Action | None, services: tuple[ServiceName, ...] = ()
+    ) -> Operation:
+        """Remember what was accepted (the last thousand)."""
+        self.promised += 1
+        made = Operation(
+            id=f"o-{self.promised}",
+            site=site,
+            action=action,
+            services=services,
+            version=self.world.version,
+        )
+        self.operations[made.id] = made
+        if len(self.operations) > 1000:
+            del self.operations[next(iter(self.operations))]
+        return made
+
+
+Ask = Callable[["Face", web.Request, Principal], Awaitable[web.StreamResponse]]
+"""What answers a route."""
+
+
+def show(body: Any, status: int = 200, *, etag: int | None = None, **headers: str) -> web.Response:
+    """JSON, with the version of the resource as its ETag."""
+    if etag is not None:
+        headers["ETag"] = f'"{etag}"'
+    return web.json_response(body, status=status, headers=headers)
+
+
+def version(world: World, site: SiteName) -> int:
+    """The ETag of a site's override: the newest of persons', 0 when there is none."""
+    said = [o for o in world.overrides if o.site == site and o.owner.kind is OwnerKind.PERSON]
+    return max((o.version for o in said), default=0)
+
+
+def pause_version(world: World) -> int:
+    """The ETag of the pause, 0 when there is none."""
+    return int(world.pause.created_wall_s * 1000) if world.pause else 0
+
+
+def match(request: web.Request, now: int, *, needed: bool = False) -> None:
+    """If-Match (RFC 9110, 13.1.1). Raises a 412 when it is stale, a 428 when it is needed."""
+    given = request.headers.get("If-Match")
+    if given is None and needed:
+        raise ApiProblem(428, "If-Match is needed", f'send If-Match: "{now}" if you have seen it')
+    if given not in {None, "*", str(now), f'"{now}"'}:
+        raise ApiProblem(412, "Changed meanwhile", f"it is at version {now} now", version=now)
+
+
+def paused(world: World, pause: Pause | None) -> Json:
+    """The pause as it stands, and what else holds automation."""
+    other = world.paused if world.pause_file or world.pause_unreadable else None
+    body: Json = {"paused": bool(pause or other), "because": other or (pause and pause.reason)}
+    if pause:
+        times = {"created_at": pause.created_wall_s, "ends_at": pause.ends_wall_s}
+        body |= pick(pause, "owner reason") | {name: rfc3339(s) for name, s in times.items()}
+    return body
+
+
+def progress(world: World, made: Operation) -> Json:
+    """How far each backend is: pending, written, read_back or failed. Done means read back."""
+    here = [s for s in world.topology.services if s.endpoint(made.site)]
+    here = [s for s in here if not made.services or s.name in made.services]
+    rows = []
+    for name, view in world.backends.items():
+        if served := [answers(world, s).get(name) for s in here if not s.via or name in s.via]:
+            inside = {bool(a and a.weight(made.site)) for a in served}
+            stepped = world.version > made.version
+            row = {"backend": name, "state": _state(view, inside, made.action, stepped)}
+            rows.append(row | {"text": view.error or view.conflict or ""})
+    done = bool(rows) and all(row["state"] == "read_back" for row in rows)
+    body = {"operation": made.id, "site": made.site, "action": made.action or "release"}
+    return body | {"effective": world.live(), "done": done, "backends": rows}
+
+
+def _state(view: BackendView, inside: set[bool], action: Action | None, stepped: bool) -> str:
+    if view.error or view.conflict:
+        return "failed"
+    if view.sent:
+        return "written"
+    served = view.served
+    planned = served is not None and all(served.get(n) == a for n, a in view.wanted.items())
+    wished = {Action.DRAIN: {False}, Action.FORCE_IN: {True}}
+    planned = planned and (inside == wished[action] if action else stepped)
+    return "read_back" if planned else "pending"
