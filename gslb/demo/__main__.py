@@ -1,7 +1,8 @@
 """One imitation as a process of its own: `python -m gslb.demo store|site|nameserver JSON`.
 
-JSON holds the arguments of Store, QuaySite or Nameserver. It says `ready` and its URLs when it
-listens, takes a fault a line from its standard input (an empty line mends), and ends with that.
+JSON holds the arguments of Store, QuaySite or Nameserver. It says `ready`, its URL and (a store)
+that of the controller's way once it listens, takes a fault a line from its standard input (an
+empty line mends) and says `done`, and ends with its standard input.
 """
 
 import asyncio
@@ -38,7 +39,7 @@ async def run(kind: str, given: dict[str, Any]) -> None:
         lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
     )
     async with build(kind, given) as imitation:
-        say("ready", *imitation.urls)
+        say("ready", imitation.url, getattr(imitation, "path_url", ""))
         while line := await lines.readline():
             if not isinstance(imitation, Nameserver):
                 await imitation.set_fault(line.decode().strip())

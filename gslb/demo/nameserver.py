@@ -55,8 +55,8 @@ class Nameserver(asyncio.DatagramProtocol):
         return tuple(sorted(str(rdata) for rdata in found))
 
     @property
-    def urls(self) -> tuple[str, ...]:
-        return (f"dns://{self.address}:{self.port}",)
+    def url(self) -> str:
+        return f"dns://{self.address}:{self.port}"
 
     @property
     def serial(self) -> int:

@@ -19,8 +19,7 @@ from typing import Any
 import yaml
 
 import gslb
-from gslb.demo.switchboard import switchboard
-from gslb.demo.town import ADDRESSES, SERVICE, ZONE, Town, open_town, port_of_all
+from gslb.demo.town import ADDRESSES, SERVICE, ZONE, Town, open_town, port_of_all, switchboard
 from gslb.domain.health import SiteVerdict
 from gslb.domain.topology import SiteName
 from gslb.wiring import House, open_house

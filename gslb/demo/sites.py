@@ -97,10 +97,6 @@ class QuaySite(Breakable):
         return self._door.url
 
     @property
-    def urls(self) -> tuple[str, ...]:
-        return (self.url,)
-
-    @property
     def port(self) -> int:
         return self._door.port
 

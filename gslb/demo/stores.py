@@ -67,17 +67,12 @@ class Store(Breakable):
         self._doors = [Door(self._answer, port=at, **door) for at in (port, path_port)]
 
     @property
-    def urls(self) -> tuple[str, ...]:
-        """For everybody, and for the controller."""
-        return tuple(f"{door.url}/{self.bucket}" for door in self._doors)
-
-    @property
     def url(self) -> str:
-        return self.urls[0]
+        return f"{self._doors[0].url}/{self.bucket}"
 
     @property
     def path_url(self) -> str:
-        return self.urls[1]
+        return f"{self._doors[1].url}/{self.bucket}"
 
     async def __aenter__(self) -> Self:
         for door in self._doors:

@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
+from aiohttp import web
+
+from gslb.api.problem import ApiProblem
 from gslb.demo.door import Breakable
 from gslb.demo.nameserver import Nameserver
 from gslb.demo.sites import Location, QuaySite, Shared, shared_database, shared_redis
@@ -112,3 +115,34 @@ def port_of_all(addresses: Iterable[str]) -> int:
             except OSError:
                 continue
             return port
+
+
+def switchboard(town: Town) -> list[web.RouteDef]:
+    """PUT `{"fault": "hang"}` to break a part, DELETE to mend it or a site, GET shows all."""
+
+    async def shown(_: web.Request) -> web.Response:
+        kinds = {part: sorted(b.faults) for part, b in town.parts("eu").items()}
+        return web.json_response({"faults": town.faults, "parts": kinds})
+
+    async def switched(request: web.Request) -> web.Response:
+        site, part = request.match_info["site"], request.match_info.get("part")
+        try:
+            if request.method == "PUT":
+                fault = dict(await request.json()).get("fault")
+                await town.set_fault(site, str(part), str(fault))
+            elif part:
+                await town.set_fault(site, part, None)
+            else:
+                await town.mend(site)
+        except KeyError as error:
+            return ApiProblem(404, "Unknown part", f"there is no {error}").response()
+        except (TypeError, ValueError) as error:
+            return ApiProblem(422, "Unknown fault", f'send {{"fault": …}}: {error}').response()
+        return await shown(request)
+
+    return [
+        web.get("/demo/faults", shown),
+        web.put("/demo/faults/{site}/{part}", switched),
+        web.delete("/demo/faults/{site}/{part}", switched),
+        web.delete("/demo/faults/{site}", switched),
+    ]

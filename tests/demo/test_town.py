@@ -7,8 +7,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from gslb.demo.switchboard import break_part, switchboard
-from gslb.demo.town import ADDRESSES, Town, open_town
+from gslb.demo.town import ADDRESSES, Town, open_town, switchboard
 
 
 @pytest.fixture
@@ -76,14 +75,22 @@ async def url(town: Town) -> AsyncIterator[str]:
     await runner.cleanup()
 
 
+async def switched(url: str, site: str, part: str, fault: str | None) -> str:
+    """What was wrong, or nothing."""
+    path = f"{url}/demo/faults/{site}/{part}".rstrip("/")
+    method, body = ("PUT", {"fault": fault}) if fault else ("DELETE", None)
+    async with aiohttp.ClientSession() as client, client.request(method, path, json=body) as said:
+        return "" if said.ok else str((await said.json(content_type=None))["detail"])
+
+
 async def test_the_switchboard_breaks_and_mends(town: Town, url: str):
-    assert await break_part(url, "fake", "eu", "store", "hang") == ""
-    assert await break_part(url, "fake", "eu", "path", "refuse") == ""
+    assert await switched(url, "eu", "store", "hang") == ""
+    assert await switched(url, "eu", "path", "refuse") == ""
     assert town.faults["eu"] == {"store": "hang", "path": "refuse"}
-    assert await break_part(url, "fake", "eu", "path", None) == ""
+    assert await switched(url, "eu", "path", None) == ""
     assert town.faults["eu"] == {"store": "hang"}
-    assert await break_part(url, "fake", "us", "quay", "503") == ""
-    assert await break_part(url, "fake", "eu", "", None) == ""
+    assert await switched(url, "us", "quay", "503") == ""
+    assert await switched(url, "eu", "", None) == ""
     assert town.faults == {"eu": {}, "us": {"quay": "503"}, "ap": {}}
 
 
@@ -110,7 +117,7 @@ async def test_the_switchboard_shows_what_is_broken_and_what_can_be(town: Town, 
 async def test_the_switchboard_says_what_it_does_not_know(
     town: Town, url: str, site: str, part: str, fault: str | None, wanted: str
 ):
-    assert wanted in await break_part(url, "fake", site, part, fault)
+    assert wanted in await switched(url, site, part, fault)
     assert town.faults == {"eu": {}, "us": {}, "ap": {}}
 
 
