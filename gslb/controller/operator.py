@@ -23,13 +23,22 @@ class Told:
 class Operator(Protocol):
     """The face of the controller. Words are durable when the call returns.
 
-    StoreError: it could not be kept, nothing happened (503). StoreConflict: changed meanwhile (409/412).
+    StoreError: it could not be kept, nothing happened (503). StoreConflict: it was changed
+    meanwhile (409, 412).
     """
 
     @property
     def world(self) -> World: ...
 
     def now(self) -> Now: ...
+
+    def loop_age_s(self) -> float:
+        """How long ago the loop finished its last pass."""
+        ...
+
+    def settled(self) -> bool: ...
+
+    def store_error(self) -> str | None: ...
 
     async def set_override(self, override: Override, *, replace: bool = False) -> Override:
         """Keep an override by (site, owner, services); gives it with its version.
@@ -41,7 +50,7 @@ class Operator(Protocol):
     async def drop_override(
         self, site: SiteName, owner: Owner | None = None, services: tuple[ServiceName, ...] = ()
     ) -> tuple[Override, ...]:
-        """Release overrides of `site` (all persons' when `owner` is None); gives those that ended."""
+        """Release overrides of `site` (all persons' when `owner` is None); gives those."""
         ...
 
     async def set_pause(self, pause: Pause | None) -> None: ...
@@ -65,7 +74,7 @@ class Operator(Protocol):
     async def events(self, query: Query) -> Sequence[Entry]: ...
 
     def told(self) -> AsyncIterator[Told]:
-        """Every cycle that changed something, from now on. A slow reader is cut off (StopAsyncIteration)."""
+        """Every cycle that changed something, from now on. A slow reader is cut off."""
         ...
 
     async def changed(self, after: int, timeout_s: float) -> World:

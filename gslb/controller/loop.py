@@ -1,0 +1,201 @@
+"""The loop: step, believe at once, report, hand out the orders. It awaits nothing else."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import assert_never
+
+from gslb.controller.documents import shifted, to_document
+from gslb.controller.inbox import Inbox
+from gslb.controller.keeper import Keeper
+from gslb.controller.pacer import Pacer
+from gslb.controller.spoken import Spoken
+from gslb.domain.errors import BackendError, BackendFenced, StoreConflict, StoreError
+from gslb.domain.messages import (
+    AnswersRead,
+    Apply,
+    BackendFailed,
+    Event,
+    Input,
+    Keep,
+    Order,
+    PlanApplied,
+    Read,
+    SaveFailed,
+    StoreHealth,
+)
+from gslb.domain.topology import BackendName
+from gslb.domain.traffic import Plan
+from gslb.domain.world import World
+from gslb.policy.step import step
+from gslb.ports import Backend, Clock, Reporter, Store
+
+ORDER_DEADLINE_S = 10.0
+IDLE_S = 1.0
+"""The loop passes at least this often, so that it can be seen to live."""
+
+Observe = Callable[[str, str, float, str | None], None]
+"""`observe(backend, op, seconds, error)`: one call of a backend."""
+
+
+class Loop:
+    """One running core: its world, its inbox, and the tasks that carry its orders out."""
+
+    def __init__(
+        self,
+        world: World,
+        clock: Clock,
+        store: Store,
+        backends: Mapping[BackendName, Backend],
+        *,
+        embedded: bool = True,
+        reporters: Sequence[Reporter] = (),
+        observe: Observe = lambda backend, op, seconds, error: None,
+    ) -> None:
+        self.world = world
+        self.clock = clock
+        self.store = store
+        self.backends = dict(backends)
+        self.inbox = Inbox()
+        self.keeper = Keeper(store, max(world.topology.store_timeout_s, 1.0), self.put)
+        self.spoken = Spoken(store, clock, self.put)
+        self.pacer = Pacer(clock, lambda: self.world, self.put)
+        self.reporters: list[Reporter] = [self.keeper, *reporters]
+        self.passed_at_s = clock.now().boot_s
+        self.passed = asyncio.Condition()
+        self._embedded = embedded
+        self._observe = observe
+        self._wake_at_s: float | None = None
+
+    def put(self, seen: Input) -> None:
+        """Give the loop something to learn; never waits."""
+        if isinstance(seen, StoreHealth) and seen.error == self.world.store_error:
+            return
+        self.inbox.put(seen)
+
+    async def run(self) -> None:
+        """Until cancelled. What is under way then is cancelled; what is served stays served."""
+        try:
+            async with asyncio.TaskGroup() as house:
+                house.create_task(self.keeper.run(), name="keeper")
+                house.create_task(self.pacer.run(), name="pacer")
+                house.create_task(self._cycles(house), name="loop")
+        finally:
+            await self.keeper.flush()
+
+    async def _cycles(self, house: asyncio.TaskGroup) -> None:
+        while True:
+            await self.inbox.filled(self._wait_s())
+            for order in self.cycle():
+                house.create_task(self._carry_out(order), name=type(order).__name__)
+            async with self.passed:
+                self.passed.notify_all()
+
+    def cycle(self) -> Sequence[Order]:
+        """One step: no await in it, so nobody can slip in between."""
+        now = self.clock.now()
+        taken = step(self.world, self.inbox.take_all(), now)
+        self.world, self._wake_at_s = taken.world, taken.wake_at_s
+        self._report(taken.events)
+        self.pacer.poke()
+        self.passed_at_s = now.boot_s
+        return taken.orders
+
+    def _report(self, events: Sequence[Event]) -> None:
+        for reporter in self.reporters:
+            reporter.report(self.world, events)
+
+    def _wait_s(self) -> float:
+        if self._wake_at_s is None:
+            return IDLE_S
+        return min(max(self._wake_at_s - self.clock.now().boot_s, 0.0), IDLE_S)
+
+    async def _carry_out(self, order: Order) -> None:
+        match order:
+            case Read():
+                await self._read(order)
+            case Apply():
+                await self._apply(order)
+            case Keep():
+                await self._keep(order)
+            case _:
+                assert_never(order)
+
+    async def _read(self, order: Read) -> None:
+        begun_s = self.clock.now().boot_s
+        error = None
+        try:
+            async with asyncio.timeout(ORDER_DEADLINE_S):
+                reading = await self.backends[order.backend].read(order.pools)
+            seen: Input = AnswersRead(
+                backend=order.backend, epoch=order.epoch, reading=reading, begun_s=begun_s
+            )
+        except (BackendError, TimeoutError, KeyError) as failed:
+            error = str(failed) or f"no answer within {ORDER_DEADLINE_S:.0f} s"
+            seen = BackendFailed(backend=order.backend, epoch=order.epoch, error=error)
+        self._observe(order.backend, "read", self.clock.now().boot_s - begun_s, error)
+        self.put(seen)
+
+    async def _apply(self, order: Apply) -> None:
+        plan = order.plan
+        if not await self._save(plan, order.revision):
+            return
+        if plan.epoch != self.world.epoch or self.clock.now().boot_s >= self.world.lease_until_s:
+            self.put(SaveFailed(plan=plan, error="the term ended before it was sent"))
+            return
+        begun_s = self.clock.now().boot_s
+        error = None
+        try:
+            async with asyncio.timeout(ORDER_DEADLINE_S * (1 + len(plan.changes) // 200)):
+                await self.backends[plan.backend].apply(plan)
+            seen: Input = PlanApplied(plan=plan, begun_s=begun_s)
+        except (BackendError, TimeoutError, KeyError) as failed:
+            error = str(failed) or f"no answer within {ORDER_DEADLINE_S:.0f} s"
+            seen = BackendFailed(
+                backend=plan.backend,
+                epoch=plan.epoch,
+                error=error,
+                fenced=isinstance(failed, BackendFenced),
+                plan=plan,
+            )
+        self._observe(plan.backend, "apply", self.clock.now().boot_s - begun_s, error)
+        self.put(seen)
+
+    async def _save(self, plan: Plan, revision: int) -> bool:
+        """Write the plan ahead, if the words that it saw are still the words that are in force."""
+        try:
+            async with asyncio.timeout(self.world.topology.store_timeout_s):
+                await self.store.commit(
+                    {f"plan/{plan.backend}": to_document(plan)}, if_revision=revision
+                )
+        except StoreConflict as error:
+            with contextlib.suppress(StoreError):
+                await self.spoken.load()
+            self.put(SaveFailed(plan=plan, error=str(error), conflict=True))
+            return False
+        except (StoreError, TimeoutError) as error:
+            why = str(error) or "the store does not answer"
+            self.put(StoreHealth(error=why))
+            if not self._embedded:
+                self.put(SaveFailed(plan=plan, error=why))
+                return False
+            # Alone on this machine: steering goes on within the guards (safety.md, "Decided").
+        return True
+
+    async def _keep(self, order: Keep) -> None:
+        now = self.clock.now()
+        offset_s = now.wall_s - now.boot_s
+        puts: dict[str, dict[str, object] | None] = {}
+        for memory in order.memories:
+            puts[f"site/{memory.site}"] = to_document(shifted(memory, offset_s))
+        for name, services in order.adopted.items():
+            puts[f"adopted/{name}"] = {"services": list(services)}
+        for name, text in order.conflicts.items():
+            puts[f"conflict/{name}"] = None if text is None else {"text": text}
+        if order.incidents is not None:
+            puts["incidents"] = {"number": order.incidents}
+        self.keeper.put(puts)
+        try:
+            await self.spoken.forget(order.dropped)
+        except StoreError as error:
+            self.put(StoreHealth(error=str(error)))
