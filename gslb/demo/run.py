@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import secrets
 import signal
@@ -13,13 +12,14 @@ import time
 import tty
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 import gslb
-from gslb.demo.town import ADDRESSES, SERVICE, ZONE, Town, open_town, port_of_all, switchboard
+from gslb.demo.town import ADDRESSES, SERVICE, Town, open_town, port_of_all, switchboard
 from gslb.domain.health import SiteVerdict
 from gslb.domain.topology import SiteName
 from gslb.wiring import House, open_house
@@ -72,48 +72,38 @@ def write_files(
     folder: Path, town: Town, listen: str, token: str, changes: Mapping[str, Any]
 ) -> Path:
     """The configuration: the template with what only this run knows, and secrets in files."""
-    digest = hashlib.sha256(token.encode()).hexdigest()
-    name, secret = town.tsig
-    said = {
-        "tokens.yml": yaml.safe_dump([{"name": "demo", "sha256": digest, "scopes": ["admin"]}]),
-        "store.keys": "\n".join(town.controller_key) + "\n",
-        "tsig.key": f'key "{name}" {{ algorithm hmac-sha256; secret "{secret}"; }};\n',
-    }
-    files = {name: f"file:{secret_file(folder / name, text)}" for name, text in said.items()}
-    sites = {
-        name: {
-            "address": ADDRESSES[name],
-            "storage": {"s3": store.path_url, "keys": files["store.keys"], "preferred": True},
-        }
-        for name, store in town.stores.items()
-    }
-    server = f"{town.nameserver.address}:{town.nameserver.port}"
-    settings = {
-        "mode": "live",
-        "probe_networks": ["127.0.0.0/8"],
-        "store": {"sqlite": str(folder / "gslb.db")},
-        "sites": sites,
-        "services": {SERVICE: {"kind": "quay", "port": town.port, "tls": False}},
-        "backends": {
-            "dns": {"kind": "rfc2136", "server": server, "zone": ZONE, "tsig": files["tsig.key"]}
+    tokens = [{"name": "demo", "scopes": ["admin"], "sha256": sha256(token.encode()).hexdigest()}]
+    tsig = 'key "{}" {{ algorithm hmac-sha256; secret "{}"; }};\n'.format(*town.tsig)
+    keys = secret_file(folder / "demo.keys", "\n".join(town.controller_key) + "\n")
+    known = {
+        "sites": {
+            name: {"storage": {"s3": store.path_url, "keys": keys}}
+            for name, store in town.stores.items()
         },
+        "services": {SERVICE: {"port": town.port}},
+        "backends": {
+            "dns": {
+                "server": f"{town.nameserver.address}:{town.nameserver.port}",
+                "tsig": secret_file(folder / "demo.tsig", tsig),
+            }
+        },
+        "store": {"sqlite": str(folder / "demo.db")},
         "api": {
             "listen": listen,
-            "socket": str(folder / "api.sock"),
-            "tokens": files["tokens.yml"],
+            "socket": str(folder / "demo.sock"),
+            "tokens": secret_file(folder / "demo.tokens", yaml.safe_dump(tokens)),
         },
-        "metrics": {"listen": f"127.0.0.1:{port_of_all(['127.0.0.1'])}"},
     }
-    whole = merged(merged(yaml.safe_load(TEMPLATE.read_text()), settings), changes)
     path = folder / "demo.yml"
+    whole = merged(merged(yaml.safe_load(TEMPLATE.read_text()), known), changes)
     path.write_text(yaml.safe_dump(whole, sort_keys=False))
     return path
 
 
-def secret_file(path: Path, text: str) -> Path:
+def secret_file(path: Path, text: str) -> str:
     path.touch(mode=0o600)
     path.write_text(text)
-    return path
+    return f"file:{path}"
 
 
 def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
