@@ -80,7 +80,7 @@ def make_app(
     for route in extra_routes:
         inner = cast("Handle", route.handler)  # aiohttp's type has class-based views in it too
         handle = inner if route.path in settings.open_paths else _guarded(face, inner)
-        app.router.add_route(route.method, route.path, handle, **route.kwargs)
+        app.add_routes([web.RouteDef(route.method, route.path, handle, route.kwargs)])
     app[METRICS_APP] = _bare(face)
     app.on_shutdown.append(_close_feeds)
     return app
@@ -93,7 +93,7 @@ def _bare(face: Face) -> web.Application:
     for path in ("/livez", "/readyz", "/leader"):
         for method in ("GET", "HEAD", "OPTIONS"):
             app.router.add_route(method, path, _open(face, reads.health))
-    app.router.add_get("/metrics", _open(face, reads.metrics))
+    app.router.add_route("GET", "/metrics", _open(face, reads.metrics))
     app.on_response_prepare.append(_headers)
     return app
 
