@@ -1,7 +1,6 @@
 """Name servers that take dynamic updates (RFC 2136): signed (RFC 8945), fenced by prerequisites."""
 
 import asyncio
-import ipaddress
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -27,7 +26,9 @@ from gslb.wire.credentials import Secret
 from gslb.wire.dns import (
     Server,
     Unsent,
+    canonical,
     exchange,
+    kind_of,
     look_up,
     parse_key,
     parse_name,
@@ -60,21 +61,9 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     timeout_s: float = Field(3.0, ge=0.1, le=30)
 
 
-def canonical(value: str) -> str:
-    """An address or host name in the one way it is compared."""
-    try:
-        return str(ipaddress.ip_address(value))
-    except ValueError:
-        return value.rstrip(".").lower()
-
-
 def _rdata(value: str) -> Rdata:
-    text = canonical(value)
-    try:
-        kind = A if ipaddress.ip_address(text).version == 4 else AAAA
-    except ValueError:
-        kind, text = CNAME, _name(text).to_text()
-    return dns.rdata.from_text(IN, kind, text)
+    text, kind = canonical(value), kind_of(value)
+    return dns.rdata.from_text(IN, kind, _name(text).to_text() if kind == "CNAME" else text)
 
 
 @dataclass(frozen=True, slots=True)

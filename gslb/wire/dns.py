@@ -85,6 +85,22 @@ def parse_name(text: str) -> dns.name.Name:
         raise ValueError(f"{text!r} is no DNS name: {error}") from error
 
 
+def canonical(value: str) -> str:
+    """An address or a host name in the one way it is compared."""
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        return value.rstrip(".").lower()
+
+
+def kind_of(value: str) -> str:
+    """The type of the record that says `value`: A, AAAA or CNAME."""
+    try:
+        return "A" if ipaddress.ip_address(value).version == 4 else "AAAA"
+    except ValueError:
+        return "CNAME"
+
+
 def parse_key(text: str) -> dns.tsig.Key:
     """A TSIG key as BIND writes it. Raises ValueError; never names the secret (RFC 8945)."""
     found = _KEY.findall(re.sub(r"(?m)^\s*(//|#).*$", "", text))

@@ -61,6 +61,9 @@ class Running:
         return next((line for line in said.splitlines() if line.startswith("Pid:")), "")
 
     async def reload(self) -> None:
+        # Before the master has its signal handlers, a reload would be lost.
+        status = Path(f"/proc/{self.process.pid}/status")
+        await until(lambda: int(status.read_text().split("SigCgt:")[1].split()[0], 16) & 0x800)
         before = await self.pid()
         self.process.send_signal(signal.SIGUSR2)
 
