@@ -3,7 +3,7 @@
 # shellcheck shell=bash
 
 began=$EPOCHREALTIME
-export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_PROGRESS_BAR=off
 
 since() { # since MOMENT: seconds with one decimal
     local now=${EPOCHREALTIME/[.,]/} then=${1/[.,]/}
@@ -29,7 +29,7 @@ step() {
     while kill -0 "$child" 2>/dev/null; do
         sleep 0.1
         if ((++ticks % 100 == 0)); then
-            say "  ... $(tail -n 1 "$log" | tr -d '\r' | cut -c 1-100)"
+            say "  ... $(tail -n 1 "$log" | LC_ALL=C tr -cd "[:print:]" | cut -c 1-80)"
         fi
     done
     wait "$child" || code=$?
