@@ -1,8 +1,8 @@
 """One imitation as a process of its own: `python -m gslb.demo store|site|nameserver JSON`.
 
 JSON holds the arguments of Store, QuaySite or Nameserver. It says `ready`, its URL and (a store)
-that of the controller's way once it listens, takes a fault a line from its standard input (an
-empty line mends) and says `done`, and ends with its standard input.
+that of the controller's way once it listens, takes a line from its standard input for each change
+(`hang`, `mend`, a store also `path hang`, `path mend`), says `done`, and ends with that input.
 """
 
 import asyncio
@@ -41,9 +41,10 @@ async def run(kind: str, given: dict[str, Any]) -> None:
     async with build(kind, given) as imitation:
         say("ready", imitation.url, getattr(imitation, "path_url", ""))
         while line := await lines.readline():
-            if not isinstance(imitation, Nameserver):
-                await imitation.set_fault(line.decode().strip())
-                say("done")
+            part, _, fault = line.decode().strip().rpartition(" ")
+            broken = getattr(imitation, part) if part else imitation
+            await broken.set_fault(None if fault == "mend" else fault)
+            say("done")
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ class Door:
         port: int = 0,
         *,
         tls: ssl.SSLContext | None = None,
-        slow_s: float = 0.7,
+        slow_s: float = 0.6,
     ) -> None:
         self.address, self.port, self.fault = address, port, ""
         self._answer, self._tls, self._slow_s = answer, tls, slow_s

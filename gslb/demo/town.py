@@ -68,7 +68,12 @@ class Town:
 
 @asynccontextmanager
 async def open_town(
-    *, version: str = "3.18.0", preference: str = "own", readonly: bool = False, pace: float = 1.0
+    *,
+    version: str = "3.18.0",
+    preference: str = "own",
+    readonly: bool = False,
+    pace: float = 1.0,
+    slow_s: float = 0.6,
 ) -> AsyncIterator[Town]:
     """Bring all up on free ports. `preference`: each site's own store, or all stores `listed`."""
     keys = {f"{who}-demo": secrets.token_hex(20) for who in ("gslb", "quay")}
@@ -78,7 +83,7 @@ async def open_town(
         key = ("gslb-demo", keys["gslb-demo"])
         town = Town(nameserver=server, controller_key=key, tsig=("gslb", tsig))
         for name, address in ADDRESSES.items():
-            store = Store(keys, controller_key=key[0], address=address)
+            store = Store(keys, controller_key=key[0], address=address, slow_s=slow_s)
             town.stores[name] = await opened.enter_async_context(store)
         locations = {
             name: Location(url=store.url, key_id="quay-demo", secret=keys["quay-demo"])
@@ -97,6 +102,7 @@ async def open_town(
                     address=address,
                     port=port,
                     pace=pace,
+                    slow_s=slow_s,
                 )
             )
         yield town

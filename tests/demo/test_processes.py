@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import pytest
 
 from tests.demo.signed import KEYS, QUAY, ask
 
@@ -55,8 +56,13 @@ async def test_a_site_leans_on_a_store_in_another_process_and_sees_it_killed():
         await store.set_fault("500")
         assert (await ask("GET", f"{store.urls[1]}/k")).status == 500
         assert await endtoend(site.urls[0]) == (503, False)
-        await store.set_fault("")
+        await store.set_fault("mend")
+        await store.set_fault("path refuse")
         assert await endtoend(site.urls[0]) == (200, True)
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await ask("GET", f"{store.urls[1]}/k")
+        await store.set_fault("path mend")
+        assert (await ask("GET", f"{store.urls[1]}/k")).status == 404
         store.process.kill()
         await store.process.wait()
         assert await endtoend(site.urls[0]) == (503, False)
