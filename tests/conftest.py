@@ -1,5 +1,7 @@
 """The options that the project's tests know."""
 
+import asyncio
+
 import pytest
 
 
@@ -21,3 +23,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if long:
         config.hook.pytest_deselected(items=long)
         items[:] = [test for test in items if test not in long]
+
+
+def pytest_sessionstart() -> None:
+    # looptime asks for the loop even in tests without one, and would leave open what is made then.
+    asyncio.set_event_loop(None)

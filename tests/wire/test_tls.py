@@ -31,7 +31,7 @@ def test_a_named_file_is_trusted_alone_and_read_again_when_it_changes(tmp_path: 
 
 
 def test_an_unusable_file_is_one_sentence_and_the_last_good_one_stays(tmp_path: Path) -> None:
-    with pytest.raises(WireError, match=r"CA file .*absent.pem cannot be used: No such file") as one:
+    with pytest.raises(WireError, match=r"absent.pem cannot be used: No such file") as one:
         client_context(tmp_path / "absent.pem")
     assert one.value.cause == Cause.LOCAL
     ca = certificates(tmp_path).ca
