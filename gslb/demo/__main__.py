@@ -42,7 +42,7 @@ async def run(kind: str, given: dict[str, Any]) -> None:
         say("ready", imitation.url, getattr(imitation, "path_url", ""))
         while line := await lines.readline():
             part, _, fault = line.decode().strip().rpartition(" ")
-            broken = getattr(imitation, part) if part else imitation
+            broken: Any = getattr(imitation, part) if part else imitation
             await broken.set_fault(None if fault == "mend" else fault)
             say("done")
 
