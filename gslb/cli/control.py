@@ -206,13 +206,13 @@ def _preview(face: Face, body: Body) -> None:
     refused = [g for g in guards if g["verdict"] == "refuse"]
     for guard in guards:
         if guard["verdict"] != "pass":
-            face.talk(clean(f"  {guard['verdict']} {guard['guard']}: {guard['text']}"))
+            face.talk(clean(f"  {guard['verdict']} {guard['id']}: {guard['text']}"))
     passed = sum(1 for g in guards if g["verdict"] == "pass")
     ends = f"   Ends by itself at {face.when(body['ends_at'])}." if body.get("ends_at") else ""
     face.talk(f"Guards: {passed} of {len(guards)} pass.{ends}")
     if refused:
-        hint = f" Or repeat with --skip {refused[0]['guard']}." if refused[0]["skippable"] else ""
-        text = f"✗ refused by {refused[0]['guard']}: {refused[0]['text']}{hint}"
+        hint = f" Or repeat with --skip {refused[0]['id']}." if refused[0]["skippable"] else ""
+        text = f"✗ refused by {refused[0]['id']}: {refused[0]['text']}{hint}"
         raise Stop(REFUSED, clean(text))
 
 
