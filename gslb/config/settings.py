@@ -1,0 +1,127 @@
+"""pydantic's complaints as one sentence each, with code, place and what would be right."""
+
+import difflib
+from collections.abc import Mapping
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from gslb.config.document import At, Document
+from gslb.config.values import duration
+
+BOUNDS = ("greater_than", "less_than", "too_short", "too_long")
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """What was meant, as the end of a sentence."""
+    close = difflib.get_close_matches(name, known, 1, 0.6)
+    if close:
+        return f"did you mean `{close[0]}`?"
+    return f"known: {', '.join(sorted(known)) or 'none'}"
+
+
+def settings(
+    document: Document,
+    at: At,
+    model: type[BaseModel],
+    given: Mapping[str, Any],
+    ours: Mapping[str, Any],
+) -> BaseModel | None:
+    """An adapter's settings: `given` stands in the file at `at`, `ours` is added where the adapter
+    takes it. A key `timeout` with a unit becomes its field `timeout_s`."""
+    fields = model.model_fields
+    values = {key: value for key, value in ours.items() if key in fields}
+    for key, value in given.items():
+        if f"{key}_s" in fields:
+            try:
+                values[f"{key}_s"] = duration(value)
+            except PydanticCustomError as error:
+                document.report(error.type, (*at, key), error.message())
+        else:
+            values[key] = value
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        explain(document, at, model, error)
+    return None
+
+
+def explain(document: Document, at: At, model: type[BaseModel], error: ValidationError) -> None:
+    """Report every mistake at its place; a key that is missing because it is misspelt once."""
+    found = error.errors(include_url=False)
+    spelt = [_sentence(one, model)[1] for one in found if one["type"] == "extra_forbidden"]
+    for one in found:
+        code, text = _sentence(one, model)
+        if code == "E010" and any(f"did you mean `{one['loc'][-1]}`" in said for said in spelt):
+            continue
+        path = _way(document, at, one["loc"], missing=code == "E010")
+        document.report(code, path, text, key=code in ("E010", "E012"))
+
+
+def _way(document: Document, at: At, loc: At, *, missing: bool) -> At:
+    """The path in the file: pydantic's has names of its own steps in it, and our `_s`."""
+    way = at
+    for step in loc:
+        name = step.removesuffix("_s") if isinstance(step, str) else step
+        found = [(*way, n) for n in (step, name) if (*way, n) in document.places]
+        if found:
+            way = found[0]
+        elif missing and step == loc[-1]:
+            way = (*way, name)
+    return way
+
+
+def _sentence(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
+    kind, given = error["type"], error.get("input")
+    name = str(error["loc"][-1]) if error["loc"] else ""
+    said = error["msg"].removeprefix("Value error, ")
+    if kind[0] == "E" and kind[1:].isdigit():
+        return kind, said
+    if "a secret stands in the file" in said:
+        return "E040", said
+    if kind == "missing":
+        return "E010", "is missing, and has no default"
+    if kind == "extra_forbidden":
+        known = _keys(model, error["loc"][:-1])
+        return "E012", f"unknown key `{name}` ({nearest(name, known)})"
+    if kind == "literal_error":
+        return "E011", f"{given!r} is not known here (write {error['ctx']['expected']})"
+    if kind.startswith(BOUNDS):
+        return (
+            "E014",
+            f"{_shown(given)} does not fit ({_should(said)})",
+        )
+    if kind == "string_pattern_mismatch":
+        return "E011", f"{given!r} is no name (letters, digits, hyphens; at most 63)"
+    return "E011", f"{_shown(given)} does not fit ({_should(said)})"
+
+
+def _should(text: str) -> str:
+    text = text.replace("less than or equal to", "at most")
+    return text.replace("greater than or equal to", "at least").replace("Input should", "it should")
+
+
+def _shown(value: object) -> str:
+    return repr(value) if isinstance(value, str | int | float) else type(value).__name__
+
+
+def _keys(model: Any, way: At) -> list[str]:
+    """The keys that a model knows at a path."""
+    kind: Any = model
+    for step in way:
+        kind = _bare(kind)
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            kind = kind.model_fields[str(step)].annotation
+        elif get_args(kind):
+            kind = get_args(kind)[-1 if get_origin(kind) is dict else 0]
+    kind = _bare(kind)
+    fields = kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
+    return [field.alias or name.removesuffix("_s") for name, field in fields.items()]
+
+
+def _bare(kind: Any) -> Any:
+    while get_origin(kind) in (Annotated, Union, UnionType):
+        kind = get_args(kind)[0]
+    return kind

@@ -1,0 +1,104 @@
+"""The values that stand in the file: durations, addresses, names, secrets by reference."""
+
+import ipaddress
+import re
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from gslb.wire.credentials import Secret
+
+UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+HOST = re.compile(
+    r"(?=.{1,253}\.?$)(?!.*\.[0-9]+\.?$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.I
+)
+
+
+def wrong(code: str, text: str) -> PydanticCustomError:
+    """A mistake with a code of its own; the text may hold braces."""
+    return PydanticCustomError(code, "{text}", {"text": text})
+
+
+def duration(value: object) -> float:
+    """`5s`, `1.5h` in seconds."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise wrong("E013", f"{value:g} has no unit (write {value:g}s, {value:g}m or {value:g}h)")
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", value) if isinstance(value, str) else None
+    if not match:
+        raise wrong("E013", f"{value!r} is no duration (write 200ms, 5s, 30m or 4h)")
+    return round(float(match[1]) * UNITS_S[match[2]], 6)
+
+
+def as_list(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        if HOST.fullmatch(text):
+            return text.rstrip(".").lower()
+    raise wrong("E011", f"{text!r} is neither an IP address nor a host name")
+
+
+def _name(text: str) -> str:
+    if not HOST.fullmatch(text):
+        raise wrong("E011", f"{text!r} is no host name")
+    return text.rstrip(".").lower()
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise wrong("E011", f"{error} (write 127.0.0.0/8)") from None
+
+
+def _ramp(steps: list[int]) -> list[int]:
+    if steps != sorted({*steps, 100}) or steps[0] < 1:
+        raise wrong("E014", f"{steps} must rise from at least 1 to 100 (write [10, 50, 100])")
+    return steps
+
+
+def _cron(text: str) -> str:
+    if not re.fullmatch(r"[0-9*/,-]+( +[0-9*/,-]+){4}", text):
+        raise wrong("E011", f"{text!r} is not five cron fields (write 0 2 * * 6)")
+    return text
+
+
+def _reference(text: str) -> str:
+    if not re.fullmatch(r"tcp://(\[[0-9a-fA-F:]+\]|[^:/\s]+):\d{1,5}", text):
+        raise wrong("E011", f"{text!r} cannot be asked (write tcp://192.0.2.53:53)")
+    return text
+
+
+def _listen(text: str) -> str:
+    match = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:\s]+):(\d{1,5})", text)
+    if not match or int(match[2]) > 65_535:
+        raise wrong("E011", f"{text!r} is no address with a port (write 127.0.0.1:8080)")
+    return text
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(duration),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?(ms|s|m|h|d)$"}),
+]
+Pace = Annotated[Duration, Field(ge=0.01)]
+Count = Annotated[int, Field(ge=1)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Address = Annotated[str, AfterValidator(_address)]
+Addresses = Annotated[list[Address], BeforeValidator(as_list), Field(min_length=1)]
+Cron = Annotated[str, AfterValidator(_cron)]
+Ramp = Annotated[list[int], Field(min_length=1), AfterValidator(_ramp)]
+SecretRef = Annotated[Secret, WithJsonSchema({"type": "string", "pattern": "^(file|cred):."})]
+Listen = Annotated[str, AfterValidator(_listen)]
+Reference = Annotated[str, AfterValidator(_reference)]
+Network = Annotated[str, AfterValidator(_network)]
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
+Name = Annotated[str, AfterValidator(_name)]
+ModeWord: TypeAlias = Literal["observe", "live"]
+AbilityWord: TypeAlias = Literal["read", "write"]
+Abilities = Annotated[list[AbilityWord], Field(min_length=1)]
