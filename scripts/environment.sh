@@ -22,10 +22,12 @@ step() {
     shift
     log=$(mktemp)
     say "$what ..."
+    # What runs in the background is deaf to Ctrl-C: its whole group is ended here.
+    set -m
     "$@" >"$log" 2>&1 </dev/null &
     local child=$!
-    # What runs in the background is deaf to Ctrl-C: it is ended here.
-    trap 'kill "$child" 2>/dev/null; exit 130' INT TERM
+    set +m
+    trap 'kill -- "-$child" 2>/dev/null; exit 130' INT TERM
     while kill -0 "$child" 2>/dev/null; do
         sleep 0.1
         if ((++ticks % 100 == 0)); then
