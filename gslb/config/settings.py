@@ -49,15 +49,19 @@ def settings(
 
 
 def explain(document: Document, at: At, model: type[BaseModel], error: ValidationError) -> None:
-    """Report every mistake at its place; a key that is missing because it is misspelt once."""
+    """Report every mistake at its place: what is misspelt is not missing too, and of several
+    things that a value could be, the one it comes closest to is told."""
     found = error.errors(include_url=False)
     spelt = [_sentence(one, model)[1] for one in found if one["type"] == "extra_forbidden"]
+    told: dict[At, tuple[str, str]] = {}
     for one in found:
         code, text = _sentence(one, model)
         if code == "E010" and any(f"did you mean `{one['loc'][-1]}`" in said for said in spelt):
             continue
-        path = _way(document, at, one["loc"], missing=code == "E010")
-        document.report(code, path, text, key=code in ("E010", "E012"))
+        told.setdefault(_way(document, at, one["loc"], missing=code == "E010"), (code, text))
+    for path, (code, text) in told.items():
+        if code in ("E010", "E012") or not any(way[: len(path)] == path != way for way in told):
+            document.report(code, path, text, key=code in ("E010", "E012"))
 
 
 def _way(document: Document, at: At, loc: At, *, missing: bool) -> At:
@@ -81,6 +85,8 @@ def _sentence(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
         return kind, said
     if "a secret stands in the file" in said:
         return "E040", said
+    if kind == "value_error":
+        return "E011", said
     if kind == "missing":
         return "E010", "is missing, and has no default"
     if kind == "extra_forbidden":

@@ -78,6 +78,14 @@ backends:
     ]
 
 
+def test_of_a_list_that_holds_one_bad_value_that_value_is_told() -> None:
+    backend = {"kind": "rfc2136", "server": ["192.0.2.53", "192.0.2.54 53"], "zone": "example.com"}
+    with pytest.raises(ConfigError) as raised:
+        loaded(backends={"dns": backend})
+    (problem,) = raised.value.problems
+    assert "backends.dns.server.1: '192.0.2.54 53' is no server" in problem
+
+
 def test_no_message_holds_a_secret() -> None:
     for file in BAD:
         with pytest.raises(ConfigError) as raised:
