@@ -10,7 +10,8 @@ from gslb.api import views
 from gslb.api.alerts import Webhook
 from gslb.api.auth import Principal, Scope, bearer
 from gslb.api.face import Face, match, pause_version, paused, show, version
-from gslb.api.problem import ApiProblem, Duration, flag, read_body, wrong_field
+from gslb.api.problem import ApiProblem, flag, read_body, wrong_field
+from gslb.config.values import Duration
 from gslb.domain.control import Action, Mode, Override, Owner, OwnerKind, Pause
 from gslb.domain.errors import StoreConflict
 from gslb.domain.health import SiteVerdict

@@ -1,10 +1,11 @@
 """What the routes share: settings, who asks, what was promised, and the form of an answer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from aiohttp import web
 
@@ -12,10 +13,13 @@ from gslb.api.alerts import AlertRule, Receiver
 from gslb.api.auth import Principal, Tokens
 from gslb.api.problem import ApiProblem
 from gslb.api.views import Json, answers, pick, rfc3339
-from gslb.controller.operator import Operator
+from gslb.controller.operator import Operator, Told
 from gslb.domain.control import Action, Now, OwnerKind, Pause
 from gslb.domain.topology import ServiceName, SiteName
 from gslb.domain.world import BackendView, World
+
+Feed: TypeAlias = "asyncio.Queue[Told | None]"
+"""One reader of the live feed; None ends it."""
 
 
 class Readable(Protocol):
@@ -30,33 +34,32 @@ def _nobody(*_: object, **__: object) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiSettings:
-    """Where to listen, whom to believe, and the bounds. Times in seconds, sizes in bytes."""
+    """Where to listen, whom to believe, whom to tell, and the bounds. Times in seconds.
+
+    `tls_clients`: CA of client certificates, asked for beside the token. `open_paths`: further
+    routes without a token (a static shell). `config()`: the configuration without secrets.
+    `observe(route, method, code, seconds)`, `count("auth_failures", reason)` and
+    `put("api_feeds", 3.0)`: metrics by their names without `gslb_` and `_total`. `idle_s`: until
+    the headers of a request must be there.
+    """
 
     cluster: str
     replica: str
-    version: str = ""
     listen: tuple[str, int] | None = None
     metrics: tuple[str, int] | None = None
     socket: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_clients: Path | None = None
-    """CA of client certificates, which are asked for beside the token then."""
     tokens: Path | None = None
     open_paths: frozenset[str] = frozenset()
-    """Further paths that need no token: a static shell."""
     alert_rules: Sequence[AlertRule] = ()
     alert_token: Readable | None = None
     config: Callable[[], Mapping[str, Any]] = dict
-    """The configuration in force, without secrets."""
     observe: Callable[[str, str, int, float], None] = _nobody
-    """Route template, method, code, seconds."""
     count: Callable[..., None] = _nobody
-    """`count("auth_failures", reason)`: a counter by its name without `gslb_` and `_total`."""
     put: Callable[[str, float], None] = _nobody
-    """`put("api_feeds", 3.0)`."""
     idle_s: float = 15.0
-    """Until the headers of a (next) request must be complete."""
     body_s: float = 10.0
     write_s: float = 10.0
     ping_s: float = 15.0
@@ -64,32 +67,29 @@ class ApiSettings:
     feeds: int = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Operation:
-    """Something that was accepted, and by what it is seen to be done."""
+    """Something that was accepted in a `version` of the world. Without action: released."""
 
     id: str
     site: SiteName
     action: Action | None
-    """None: released, automation decides."""
     services: tuple[ServiceName, ...]
     version: int
-    """Of the world in which it was said."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Face:
     """One running API."""
 
     operator: Operator
     settings: ApiSettings
+    metrics: Callable[[], bytes]
     tokens: Tokens
     receiver: Receiver
-    metrics: Callable[[], bytes]
     operations: dict[str, Operation] = field(default_factory=dict)
-    promised: int = 0
-    feeds: int = 0
-    closing: asyncio.Event = field(default_factory=asyncio.Event)
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    feeds: set[Feed] = field(default_factory=set)
 
     @property
     def world(self) -> World:
@@ -109,21 +109,14 @@ class Face:
         self, site: SiteName, action: Action | None, services: tuple[ServiceName, ...] = ()
     ) -> Operation:
         """Remember what was accepted (the last thousand)."""
-        self.promised += 1
-        made = Operation(
-            id=f"o-{self.promised}",
-            site=site,
-            action=action,
-            services=services,
-            version=self.world.version,
-        )
+        made = Operation(f"o-{next(self.numbers)}", site, action, services, self.world.version)
         self.operations[made.id] = made
         if len(self.operations) > 1000:
             del self.operations[next(iter(self.operations))]
         return made
 
 
-Ask = Callable[["Face", web.Request, Principal], Awaitable[web.StreamResponse]]
+Ask = Callable[[Face, web.Request, Principal], Awaitable[web.StreamResponse]]
 """What answers a route."""
 
 

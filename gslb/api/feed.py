@@ -2,16 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, cast
 
 from aiohttp import web
 
 from gslb.api import views
 from gslb.api.auth import Principal
-from gslb.api.face import Face
+from gslb.api.face import Face, Feed
 from gslb.api.problem import ApiProblem
-from gslb.controller.operator import Told
+from gslb.controller.keeper import event_document
 from gslb.domain.errors import StoreError
 from gslb.ports import Entry, Query
 
@@ -21,61 +22,65 @@ RESUME_MAX = 1000
 
 async def follow(face: Face, request: web.Request, who: Principal) -> web.StreamResponse:
     """Snapshot first (or what was missed since `Last-Event-ID`), then each change."""
-    if face.feeds >= face.settings.feeds:
-        raise ApiProblem(503, "Too many feeds", f"{face.feeds} are open already")
-    stream = face.operator.told()
+    if len(face.feeds) >= face.settings.feeds:
+        raise ApiProblem(503, "Too many feeds", f"{len(face.feeds)} are open already")
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-    _count(face, 1)
-    # Asked for before the past is read, so that nothing falls in between.
-    pump: asyncio.Task[Told | None] = asyncio.ensure_future(anext(stream, None))
-    closing = asyncio.ensure_future(face.closing.wait())
+    feed: Feed = asyncio.Queue(64)
+    face.feeds.add(feed)
+    face.settings.put("api_feeds", float(len(face.feeds)))
     try:
-        await asyncio.sleep(0)
         await response.prepare(request)
-        last = await _begin(face, request, response)
-        while not closing.done():
-            await asyncio.wait(
-                {pump, closing}, timeout=face.settings.ping_s, return_when="FIRST_COMPLETED"
-            )
-            if not pump.done():
-                await _write(face, request, response, ": still here\n\n")
-                continue
-            told = pump.result()
-            if told is None:  # we were too slow, or it is over: never quietly stale
-                await _write(face, request, response, _message("gap", {"after": last}))
-                break
-            pump = asyncio.ensure_future(anext(stream, None))
-            changes = [(told.first_seq + n, views.document(e)) for n, e in enumerate(told.events)]
-            text = "".join(_change(seq, kept) for seq, kept in changes if seq > last)
-            last = max([last, *(seq for seq, _ in changes)])
-            if text:
-                await _write(face, request, response, text)
+        async with asyncio.TaskGroup() as crew:
+            pump = crew.create_task(_pump(face, feed))
+            await asyncio.sleep(0)  # it listens before the past is read: nothing falls in between
+            await _tell(face, request, response, feed)
+            pump.cancel()
     finally:
-        pump.cancel()
-        closing.cancel()
-        await asyncio.gather(pump, closing, return_exceptions=True)
-        if isinstance(stream, AsyncGenerator):
-            await stream.aclose()
-        _count(face, -1)
+        face.feeds.remove(feed)
+        face.settings.put("api_feeds", float(len(face.feeds)))
     return response
 
 
-async def _begin(face: Face, request: web.Request, response: web.StreamResponse) -> int:
-    """Write what a new reader needs; gives the number of the last event that it covers."""
-    given, text = request.headers.get("Last-Event-ID", ""), ""
-    newest = await _journal(face, Query(limit=1))
+async def _pump(face: Face, feed: Feed) -> None:
+    stream = face.operator.told()
+    async with aclosing(cast(Any, stream)):  # the loop offers a generator
+        async for told in stream:
+            await feed.put(told)
+    await feed.put(None)
+
+
+async def _tell(face: Face, request: web.Request, response: web.StreamResponse, feed: Feed) -> None:
+    """Until the reader is gone or too slow, the loop cuts us off, or the server ends."""
+    text, begun = await _begin(face, request.headers.get("Last-Event-ID", ""))
+    last = begun
+    while await _taken(face, request, response, text):
+        try:
+            async with asyncio.timeout(face.settings.ping_s):
+                told = await feed.get()
+        except TimeoutError:
+            text = ": still here\n\n"
+            continue
+        if told is None:  # never quietly stale
+            await _taken(face, request, response, _message("gap", {"after": last}))
+            return
+        changes = [(told.first_seq + n, event_document(e)) for n, e in enumerate(told.events)]
+        text = "".join(_change(seq, kept) for seq, kept in changes if seq > begun)
+        last = max([last, *(seq for seq, _ in changes)])
+
+
+async def _begin(face: Face, given: str) -> tuple[str, int]:
+    """What a new reader needs, and the number of the last event that it covers."""
+    newest, gap = await _journal(face, Query(limit=1)), ""
     last = newest[-1].seq if newest else 0
     if given.isdigit():
         missed = await _journal(face, Query(after=int(given), limit=RESUME_MAX + 1))
-        if int(given) + len(missed) >= last >= int(given) and len(missed) <= RESUME_MAX:
-            text = "".join(_change(e.seq, e.document) for e in missed)
-            await _write(face, request, response, text or ": nothing was missed\n\n")
-            return max([last, *(e.seq for e in missed)])
-        text = _message("gap", {"after": int(given), "newest": last})
+        if len(missed) <= RESUME_MAX and int(given) <= last <= int(given) + len(missed):
+            text = "".join(_change(entry.seq, entry.document) for entry in missed)
+            return text or ": nothing was missed\n\n", max([last, *(e.seq for e in missed)])
+        gap = _message("gap", {"after": int(given), "newest": last})
     s = face.settings
-    text += _message("snapshot", views.overview(face.world, face.now(), s.cluster, s.replica), last)
-    await _write(face, request, response, text)
-    return last
+    seen = views.overview(face.world, face.now(), s.cluster, s.replica)
+    return gap + _message("snapshot", seen, last), last
 
 
 async def _journal(face: Face, query: Query) -> Sequence[Entry]:
@@ -94,17 +99,15 @@ def _message(kind: str, body: object, seq: int | None = None) -> str:
     return f"{number}event: {kind}\ndata: {json.dumps(body)}\n\n"
 
 
-async def _write(face: Face, request: web.Request, response: web.StreamResponse, text: str) -> None:
-    """Raises ConnectionResetError for a reader that is too slow: it is cut."""
+async def _taken(face: Face, request: web.Request, response: web.StreamResponse, text: str) -> bool:
+    """Write; False when the reader is gone, or too slow and therefore cut."""
     try:
         async with asyncio.timeout(face.settings.write_s):
             await response.write(text.encode())
-    except TimeoutError as error:
+    except TimeoutError:
         if request.transport:
             request.transport.abort()
-        raise ConnectionResetError("a reader of the feed was too slow") from error
-
-
-def _count(face: Face, by: int) -> None:
-    face.feeds += by
-    face.settings.put("api_feeds", float(face.feeds))
+        return False
+    except ConnectionError:
+        return False
+    return True

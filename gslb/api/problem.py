@@ -3,13 +3,12 @@
 import asyncio
 import json
 import re
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic import BaseModel, ValidationError
 
 M = TypeVar("M", bound=BaseModel)
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class ApiProblem(Exception):
@@ -32,17 +31,6 @@ class ApiProblem(Exception):
             headers=self.headers,
             content_type="application/problem+json",
         )
-
-
-def duration_s(text: object) -> float:
-    """`1h30m` as seconds; a bare number is an error, since its unit would be guessed."""
-    if not isinstance(text, str) or not re.fullmatch(r"(\d+(ms|[smhd]))+", text):
-        raise ValueError("not a duration: write it with its unit, as in `90s`, `30m` or `2h`")
-    return sum(int(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+)(ms|[smhd])", text))
-
-
-Duration = Annotated[float, BeforeValidator(duration_s)]
-"""In bodies and queries: text with a unit; inside: seconds."""
 
 
 async def read_body(

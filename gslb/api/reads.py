@@ -7,7 +7,8 @@ from aiohttp import web
 from gslb.api import feed, views
 from gslb.api.auth import Principal
 from gslb.api.face import Face, pause_version, paused, progress, show, version
-from gslb.api.problem import ApiProblem, duration_s, wrong_field
+from gslb.api.problem import ApiProblem, wrong_field
+from gslb.config.values import duration
 from gslb.domain.topology import BackendName, ServiceName, SiteName
 from gslb.domain.words import Explanation
 from gslb.policy import explain as policy
@@ -51,7 +52,7 @@ async def metrics(face: Face, request: web.Request) -> web.Response:
 async def waited(face: Face, request: web.Request) -> bool:
     """`?wait=30s&after=918`: is there a newer world within that time?"""
     try:
-        wait_s = min(duration_s(request.query["wait"]), WAIT_MAX_S)
+        wait_s = min(duration(request.query["wait"]), WAIT_MAX_S)
     except ValueError as error:
         raise wrong_field("wait", str(error)) from error
     after = number(request, "after", face.world.version)
@@ -189,7 +190,7 @@ def _since(face: Face, text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        return face.now().wall_s - duration_s(text)
+        return face.now().wall_s - duration(text)
     except ValueError:
         pass
     try:

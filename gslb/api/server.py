@@ -68,10 +68,7 @@ def make_app(
     `extra_routes` need a token too (`read` to GET, else `admin`), but for `settings.open_paths`.
     """
     receiver = Receiver(operator, settings.alert_rules, settings.count)
-    tokens = Tokens(settings.tokens)
-    face = Face(
-        operator=operator, settings=settings, tokens=tokens, receiver=receiver, metrics=metrics
-    )
+    face = Face(operator, settings, metrics, Tokens(settings.tokens), receiver)
     app = _bare(face)
     for method, path, ask in ROUTES:
         app.router.add_route(method, path, _asked(face, ask))
@@ -79,7 +76,7 @@ def make_app(
     app.router.add_route("GET", "/v1/openapi.yaml", _document)
     for route in extra_routes:
         inner = cast("Handle", route.handler)  # aiohttp's type has class-based views in it too
-        handle = inner if route.path in settings.open_paths else _guarded(face, inner)
+        handle = inner if route.path in settings.open_paths else _asked(face, _further(inner))
         app.add_routes([web.RouteDef(route.method, route.path, handle, route.kwargs)])
     app[METRICS_APP] = _bare(face)
     app.on_shutdown.append(_close_feeds)
@@ -99,7 +96,10 @@ def _bare(face: Face) -> web.Application:
 
 
 async def _close_feeds(app: web.Application) -> None:
-    app[FACE].closing.set()
+    for feed in app[FACE].feeds:
+        while feed.full():
+            feed.get_nowait()
+        feed.put_nowait(None)
 
 
 def _open(face: Face, ask: Callable[[Face, web.Request], Awaitable[web.StreamResponse]]) -> Handle:
@@ -111,7 +111,8 @@ def _open(face: Face, ask: Callable[[Face, web.Request], Awaitable[web.StreamRes
 
 def _asked(face: Face, ask: Ask) -> Handle:
     async def handle(request: web.Request) -> web.StreamResponse:
-        who = _who(face, request, Scope.READ)
+        who = identify(request, face.tokens, face.now().wall_s, face.settings.count)
+        who.need(Scope.READ)
         if "wait" in request.query and not await reads.waited(face, request):
             return web.Response(status=304)
         return await ask(face, request, who)
@@ -119,18 +120,12 @@ def _asked(face: Face, ask: Ask) -> Handle:
     return handle
 
 
-def _guarded(face: Face, inner: Handle) -> Handle:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        _who(face, request, Scope.READ if request.method in {"GET", "HEAD"} else Scope.ADMIN)
+def _further(inner: Handle) -> Ask:
+    async def ask(face: Face, request: web.Request, who: Principal) -> web.StreamResponse:
+        who.need(Scope.READ if request.method == "GET" else Scope.ADMIN)
         return await inner(request)
 
-    return handle
-
-
-def _who(face: Face, request: web.Request, scope: Scope) -> Principal:
-    who = identify(request, face.tokens, face.now().wall_s, face.settings.count)
-    who.need(scope)
-    return who
+    return ask
 
 
 async def _document(request: web.Request) -> web.Response:

@@ -7,7 +7,6 @@ from typing import Any
 
 from gslb.domain.control import Now, Override, Owner, OwnerKind
 from gslb.domain.health import SiteState, Track, TrackKey
-from gslb.domain.messages import Event
 from gslb.domain.topology import Aspect, BackendName, Service, ServiceName, SiteName
 from gslb.domain.traffic import Answer, Generation, Plan
 from gslb.domain.words import Preview
@@ -225,13 +224,6 @@ def _share(served: Mapping[Any, Answer | None], name: SiteName) -> float:
     return round(sum(parts) / len(parts), 4) if parts else 0.0
 
 
-def document(event: Event) -> Json:
-    """An event as the journal keeps it."""
-    body = plain(event) | {"type": event.kind, "figures": dict(event.figures)}
-    return {k: kept for k, kept in body.items() if k != "kind" and kept not in (None, {})}
-
-
 def event(seq: int, kept: Mapping[str, Any]) -> Json:
-    """A line of the journal for people and programs."""
-    rest = {k: v for k, v in kept.items() if k not in {"wall_s", "boot_s"}}
-    return {"seq": seq, "at": rfc3339(kept.get("wall_s"))} | rest
+    """A line of the journal (its `at` is wall time) for people and programs."""
+    return {"seq": seq} | dict(kept) | {"at": rfc3339(kept.get("at"))}

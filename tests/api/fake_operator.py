@@ -5,7 +5,7 @@ import itertools
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
-from gslb.api.views import document
+from gslb.controller.keeper import event_document
 from gslb.controller.operator import Told
 from gslb.domain.control import Mode, Now, Override, Owner, OwnerKind, Pause
 from gslb.domain.errors import StoreConflict, StoreError
@@ -167,7 +167,7 @@ class FakeOperator:
         """One cycle of the loop: a new world, and what was concluded."""
         self._world = replace(world, version=self._world.version + 1)
         first = self.journal[-1].seq + 1 if self.journal else 1
-        self.journal += [Entry(first + n, document(e)) for n, e in enumerate(events)]
+        self.journal += [Entry(first + n, event_document(e)) for n, e in enumerate(events)]
         for feed in self._feeds:
             feed.put_nowait(Told(world=self._world, events=events, first_seq=first))
         async with self._changed:
@@ -255,7 +255,7 @@ class FakeOperator:
             for e in self.journal
             if query.match.items() <= e.document.items()
             and (query.after is None or e.seq > query.after)
-            and (query.since_wall_s is None or e.document["wall_s"] >= query.since_wall_s)
+            and (query.since_wall_s is None or e.document["at"] >= query.since_wall_s)
         ]
         return found[-query.limit :] if query.after is None else found[: query.limit]
 
