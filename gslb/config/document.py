@@ -98,13 +98,12 @@ def read(source: Path | str, name: str) -> Document:
     folder = (source if isinstance(source, Path) else Path(name)).parent
     root = _compose(source, name)
     _check(document, root, ())
-    for key, value in list(root.value):
-        if key.value == "include" and isinstance(value, SequenceNode):
-            for part in value.value:
-                for file in _included(document, folder, part):
-                    more = _compose(file, str(file))
-                    _check(document, more, ())
-                    _merge(document, root, more, ())
+    lists = [v for k, v in root.value if k.value == "include" and isinstance(v, SequenceNode)]
+    for part in [part for value in lists for part in value.value]:
+        for file in _included(document, folder, part):
+            more = _compose(file, str(file))
+            _check(document, more, ())
+            _merge(document, root, more, ())
     try:
         document.values = Strict("").construct_document(root)
     except yaml.YAMLError as error:
@@ -183,7 +182,10 @@ def _merge(document: Document, into: MappingNode, more: MappingNode, at: At) -> 
     have = {key.value: value for key, value in into.value}
     for key, value in more.value:
         old = have.get(key.value)
-        if old is None:
+        if key.value == "include" and not at:
+            text = "stands in a file that is included itself (name all in the first file)"
+            document.tell("E004", _place(key.start_mark), "include", text)
+        elif old is None:
             into.value.append((key, value))
         elif isinstance(old, MappingNode) and isinstance(value, MappingNode):
             _merge(document, old, value, (*at, key.value))

@@ -136,8 +136,9 @@ class Probes:
     def _probe(self, look: Look) -> ProbeSpec | None:
         """None when its settings are wrong."""
         model = self.models.get(look.kind)
-        if model is None:
-            text = f"unknown kind `{look.kind}` ({nearest(look.kind, list(self.models))})"
+        generic = [kind for kind in self.models if kind not in ("s3", "quay")]
+        if model is None or ("probes" in look.at and look.kind not in generic):
+            text = f"unknown kind `{look.kind}` ({nearest(look.kind, generic)})"
             self.document.report("E020", (*look.at, "kind"), text)
             return None
         rows = ASPECTS.get(look.base, ((look.base, OWN, Role.DECIDES, BOTH),))

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from gslb.config.document import At, Document
 from gslb.config.values import duration
 
+M = TypeVar("M", bound=BaseModel)
 BOUNDS = ("greater_than", "less_than", "too_short", "too_long")
 
 
@@ -25,10 +26,10 @@ def nearest(name: str, known: list[str]) -> str:
 def settings(
     document: Document,
     at: At,
-    model: type[BaseModel],
+    model: type[M],
     given: Mapping[str, Any],
     ours: Mapping[str, Any],
-) -> BaseModel | None:
+) -> M | None:
     """An adapter's settings: `given` stands in the file at `at`, `ours` is added where the adapter
     takes it. A key `timeout` with a unit becomes its field `timeout_s`."""
     fields = model.model_fields

@@ -79,13 +79,14 @@ class Parts:
         at: At = ("backends", name)
         part = dict(self.file.backends[name])
         kind = str(part.pop("kind", ""))
-        common = schema.BackendCommon.model_validate(
-            {k: part.pop(k) for k in ("mode", "resync", "servers") if k in part}
-        )
+        picked = {key: part.pop(key) for key in schema.BackendCommon.model_fields if key in part}
+        common = settings(self.document, at, schema.BackendCommon, picked, {})
         adapter = self.adapters.get(kind)
         if adapter is None:
             text = f"unknown kind `{kind}` ({nearest(kind, list(self.adapters))})"
             self.document.report("E020", (*at, "kind"), text)
+            return None
+        if common is None:
             return None
         called = {site: site for site in self.file.sites} | common.servers
         ours = {

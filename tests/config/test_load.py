@@ -241,6 +241,13 @@ def test_included_files_merge_and_append_and_a_scalar_stands_once(tmp_path: Path
     assert wrong.startswith(f"{place}:37: error[E011] limits.max_drained: 'x' does not fit")
 
 
+def test_an_included_file_includes_no_others(tmp_path: Path) -> None:
+    (tmp_path / "more.yml").write_text("include: [more.yml]\n")
+    (tmp_path / "gslb.yml").write_text("include: [more.yml]\n" + LEAST)
+    with pytest.raises(ConfigError, match=r"more.yml:1:1: error\[E004\] include: stands in"):
+        load(tmp_path / "gslb.yml", KINDS)
+
+
 # ── what it becomes ──
 
 
