@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import click
 
 from gslb.cli.client import CANNOT_TELL, NEEDS_YOU, USAGE, Body, Client, Reply, Stop, part
-from gslb.cli.render import Command, Face, clean, event_line, fit, since
+from gslb.cli.render import Command, Face, clean, event_line, fit, since, some
 
 FOLD_ABOVE = 6
 
@@ -128,17 +128,13 @@ def _foot(face: Face, body: Body) -> None:
     told = [f"{counted[k]} {words.get(k, k)}" for k in states if counted.get(k)]
     told += [f"{n} without {site}" for site, n in counted.get("without", {}).items()]
     face.say()
-    face.say(f"{_some(counted['total'], 'service')}: {' · '.join(told)}.")
+    face.say(f"{some(counted['total'], 'service')}: {' · '.join(told)}.")
     served = [
         f"{b['name']} {b['state'].replace('_', ' ')}"
         + (f" (read {since(b['read_at'])} ago)" if b["read_at"] else "")
         for b in backends
     ]
-    face.say(clean(f"{_some(len(backends), 'backend')}: {', '.join(served)}."))
-
-
-def _some(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    face.say(clean(f"{some(len(backends), 'backend')}: {', '.join(served)}."))
 
 
 def _status_service(face: Face, client: Client, name: str) -> int:

@@ -1,5 +1,7 @@
 """The commands that need no API: check and run; and the demo with its switchboard."""
 
+import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -7,30 +9,98 @@ from typing import Any
 
 import click
 
-from gslb.cli.client import Client, part
-from gslb.cli.render import Command, Face, Group
+from gslb.cli.client import FAILED, USAGE, Client, part
+from gslb.cli.render import Command, Face, Group, clean, some
+from gslb.domain.errors import ConfigError
 
 CONFIG = click.Path(path_type=Path)
-PLACE = re.compile(r"^(?P<file>.*?):(?P<line>\d+):(?P<col>\d+): (?P<kind>error|warning)")
+DEFAULT_PATH = Path("/etc/gslb/gslb.yml")
+FORMS = click.Choice(["concise", "full", "json", "github"])
+PLACE = re.compile(
+    r"(?P<file>.*?):(?P<line>\d+):(?P<column>\d+): (?P<severity>error|warning)"
+    r"\[(?P<code>\w+)\] (?P<text>.*)",
+    re.DOTALL,
+)
 
 
 @click.command(cls=Command)
-@click.argument("files", nargs=-1, type=CONFIG)
+@click.argument("files", nargs=-1, type=CONFIG, metavar="[FILE]...")
 @click.option("--offline", is_flag=True, help="The file only; ask no server.")
-@click.option("--format", "form", default="full", show_default=True,
-              type=click.Choice(["concise", "full", "json", "github"]))  # fmt: skip
-@click.option("--defaults", is_flag=True, help="Print every value in force.")
+@click.option("--format", "form", default="full", show_default=True, type=FORMS)
+@click.option("--defaults", is_flag=True, help="Print every value in force, and whence it comes.")
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 @click.pass_obj
 def check(
     face: Face, files: tuple[Path, ...], offline: bool, form: str, defaults: bool, strict: bool
 ) -> int:
     """Is the configuration right, and (live) is everything in it reachable? Changes nothing."""
-    raise NotImplementedError
+    from gslb.config.load import load
+    from gslb.wiring import KINDS, probe_everything
+
+    found, live = list[str](), list[str]()
+    chosen = files or (Path(os.environ.get("GSLB_CONFIG") or DEFAULT_PATH),)
+    for path in chosen:
+        try:
+            configuration = load(path, KINDS)
+        except ConfigError as error:
+            found += error.problems
+            continue
+        found += configuration.warnings
+        if defaults:
+            for key, (value, whence) in configuration.origins.items():
+                face.say(f"{key}: {value}   # {whence}")
+        live += [] if offline else probe_everything(configuration)
+    form = "json" if face.output == "json" else form
+    _show(face, found, live, form)
+    errors = sum(1 for line in found if _severity(line) == "error")
+    failed = sum(1 for line in live if line.startswith("✗"))
+    bad = errors or (strict and len(found))
+    if form != "json":
+        word = f"{some(errors, 'error')}, {some(len(found) - errors, 'warning')}"
+        after = "Nothing was changed." if bad else f"Next: gslb run --config {chosen[0]}"
+        face.talk(f"{'✗' if bad or failed else '✓'} {word}. {after}")
+    return USAGE if bad else FAILED if failed else 0
+
+
+def _severity(line: str) -> str:
+    place = PLACE.match(line)
+    return place["severity"] if place else "error"
+
+
+def _show(face: Face, found: list[str], live: list[str], form: str) -> None:
+    """Warnings first, so that errors are last on the screen."""
+    found = sorted(found, key=lambda line: _severity(line) == "error")
+    if form == "json":
+        rows = [m.groupdict() if (m := PLACE.match(line)) else {"text": line} for line in found]
+        numbers = {"line", "column"}
+        rows = [{k: int(v) if k in numbers else v for k, v in row.items()} for row in rows]
+        face.say(json.dumps({"findings": rows, "live": live}, ensure_ascii=False))
+        return
+    for line in found:
+        place = PLACE.match(line)
+        if form == "github" and place:
+            at = f"file={place['file']},line={place['line']},col={place['column']}"
+            face.say(f"::{place['severity']} {at},title={place['code']}::{place['text']}")
+            continue
+        face.say(clean(line))
+        if form == "full" and place:
+            _source(face, Path(place["file"]), int(place["line"]), int(place["column"]))
+    for line in live:
+        face.say(clean(f"live: {line}"))
+
+
+def _source(face: Face, file: Path, number: int, column: int) -> None:
+    try:
+        text = file.read_text().splitlines()[number - 1]
+    except (OSError, UnicodeDecodeError, IndexError):
+        return
+    margin = " " * len(str(number))
+    face.say(clean(f"{number} | {text}"))
+    face.say(f"{margin} | {' ' * (column - 1)}^")
 
 
 @click.command(cls=Command)
-@click.option("--config", default="/etc/gslb/gslb.yml", envvar="GSLB_CONFIG", type=CONFIG,
+@click.option("--config", default=DEFAULT_PATH, envvar="GSLB_CONFIG", type=CONFIG,
               show_default=True)  # fmt: skip
 def run(config: Path) -> None:
     """Watch, decide and act, until a signal ends it."""
@@ -73,9 +143,8 @@ def break_part(face: Face, site: str, part_name: str, fault: str) -> None:
 @click.pass_obj
 def mend(face: Face, site: str, part_name: str | None) -> None:
     """Mend a part of a site, or all of it."""
-    Client().ask(
-        "DELETE", f"/demo/faults/{part(site)}" + f"/{part(part_name or '')}" * bool(part_name)
-    )
+    path = f"/demo/faults/{part(site)}" + (f"/{part(part_name)}" if part_name else "")
+    Client().ask("DELETE", path)
     face.say(f"{site} {part_name or 'as a whole'}: mended")
 
 

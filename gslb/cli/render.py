@@ -114,39 +114,24 @@ def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
         setattr(context.ensure_object(Face), option.name, value)
 
 
+def _common() -> list[click.Parameter]:
+    forms, colours = click.Choice(["table", "json", "yaml", "name"]), ["auto", "always", "never"]
+    keep: dict[str, Any] = {"expose_value": False, "callback": _keep}
+    accessible = "One fact a line; no columns, colours or redraws."
+    return [
+        click.Option(["-o", "--output"], type=forms, envvar="GSLB_OUTPUT", help="Form.", **keep),
+        click.Option(["--plain"], is_flag=True, envvar="GSLB_ACCESSIBLE", help=accessible, **keep),
+        click.Option(["--utc"], is_flag=True, help="Times in UTC.", **keep),
+        click.Option(["--color"], type=click.Choice(colours), help="Colours (auto).", **keep),
+    ]
+
+
 class Command(click.Command):
     """A command that takes the common options too, so that they may stand anywhere."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        self.params += [
-            click.Option(
-                ["-o", "--output"],
-                type=click.Choice(["table", "json", "yaml", "name"]),
-                envvar="GSLB_OUTPUT",
-                expose_value=False,
-                callback=_keep,
-                help="Form of the data.",
-            ),
-            click.Option(
-                ["--plain"],
-                is_flag=True,
-                envvar="GSLB_ACCESSIBLE",
-                expose_value=False,
-                callback=_keep,
-                help="One fact a line; no columns, colours or redraws.",
-            ),
-            click.Option(
-                ["--utc"], is_flag=True, expose_value=False, callback=_keep, help="Times in UTC."
-            ),
-            click.Option(
-                ["--color"],
-                type=click.Choice(["auto", "always", "never"]),
-                expose_value=False,
-                callback=_keep,
-                help="Colours (auto: on a terminal, without NO_COLOR).",
-            ),
-        ]
+        self.params += _common()
 
 
 class Group(Command, click.Group):
@@ -169,6 +154,11 @@ def span(seconds: float) -> str:
         if abs(seconds) >= size:
             return f"{abs(seconds) / size:.0f} {unit}"
     return f"{abs(seconds):.0f} s"
+
+
+def some(count: int, noun: str) -> str:
+    """`1 site`, `2 sites`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def since(iso: object) -> str:
