@@ -167,7 +167,8 @@ def progress(world: World, made: Operation) -> Json:
             inside = {bool(a and a.weight(made.site)) for a in served}
             stepped = world.version > made.version
             row = {"backend": name, "state": _state(view, inside, made.action, stepped)}
-            rows.append(row | {"text": view.error or view.conflict or ""})
+            held = [r.text for r in world.refusals if (r.backend, r.site) == (name, made.site)]
+            rows.append(row | {"text": view.error or view.conflict or "; ".join(held)})
     done = bool(rows) and all(row["state"] == "read_back" for row in rows)
     body = {"operation": made.id, "site": made.site, "action": made.action or "release"}
     return body | {"effective": world.live(), "done": done, "backends": rows}

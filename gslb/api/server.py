@@ -162,7 +162,8 @@ async def _answer(request: web.Request, handler: Handle) -> web.StreamResponse:
         response = _problem(error).response()
     resource = request.match_info.route.resource
     route = resource.canonical if resource else "unknown"
-    face.settings.observe(route, request.method, response.status, time.monotonic() - begun_s)
+    took_s = 0.0 if response.prepared else time.monotonic() - begun_s  # a feed began at once
+    face.settings.observe(route, request.method, response.status, took_s)
     try:
         async with asyncio.timeout(face.settings.write_s):
             await response.prepare(request)

@@ -277,6 +277,13 @@ async def test_an_operation_is_done_when_every_backend_is_read_back(tmp_path: Pa
         for name, seen in steps.items():
             await operator.become(replace(operator.world, backends={DNS: seen}))
             assert await state() == (name, name == "read_back")
+        refusal = Refusal(
+            guard="min_sites", text="0 left", service=QUAY, backend=DNS, site=EU, leaving=True
+        )
+        world = replace(operator.world, backends={DNS: view}, refusals=(refusal,))
+        await operator.become(world)
+        (row,) = (await api.get(where)).body["backends"]
+        assert row == {"backend": "dns", "state": "pending", "text": "0 left"}
         assert (await api.get("/v1/operations/o-99")).status == 404
 
 
