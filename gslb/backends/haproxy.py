@@ -78,8 +78,13 @@ class Haproxy:
                 raise BackendFenced(f"{change.pool.service} is not as expected: {_values(shown)}")
         weights = _weights(plan.changes)
         writes = (self._write(place, view, plan, weights) for place, view in views.items())
-        results = await asyncio.gather(*writes, return_exceptions=True)
-        failed = [result for result in results if result is not None]
+        writing = asyncio.gather(*writes, return_exceptions=True)
+        try:
+            failed = [result for result in await asyncio.shield(writing) if result is not None]
+        except asyncio.CancelledError:
+            # HAProxy drops the rest of a line whose sender hangs up. Each write has its deadline.
+            await asyncio.wait([writing])
+            raise
         for failure in failed:
             if not isinstance(failure, BackendError):
                 raise failure

@@ -65,7 +65,7 @@ def parse_server(text: str, default: int = 53) -> Server:
     if bracketed:
         host, port = str(ipaddress.IPv6Address(bracketed[1])), bracketed[2]
     elif plain:
-        host, port = plain[1], plain[2]
+        host, port = str(parse_name(plain[1])).rstrip("."), plain[2]
     else:
         try:
             host, port = str(ipaddress.IPv6Address(text)), None
@@ -256,7 +256,8 @@ def _turned_away(reply: dns.message.Message, server: Server) -> None:
         text = f"{server} says BADTIME: its clock and ours differ by more than 300 s"
         raise WireError(Cause.CLOCK, text)
     if tsig:
-        raise WireError(Cause.DENIED, f"{server} says {dns.rcode.to_text(tsig)} of our TSIG key")
+        text = f"{server} says {dns.rcode.to_text(tsig, tsig=True)} of our TSIG key"
+        raise WireError(Cause.DENIED, text)
     if reply.rcode() in (dns.rcode.REFUSED, dns.rcode.NOTAUTH):
         text = f"{server} says {dns.rcode.to_text(reply.rcode())}"
         raise WireError(Cause.DENIED, text)

@@ -60,8 +60,9 @@ async def running(folder: Path, port: int, *command: str) -> AsyncIterator[Runni
         await until(lambda: answers(server), limit_s=20, what=f"{command[0]} to answer")
         yield Running(server, process, folder)
     finally:
+        # Not by kill: NSD's children would go on answering without it.
         if process.returncode is None:
-            process.kill()
+            process.terminate()
         await process.wait()
 
 

@@ -15,6 +15,7 @@ from gslb.domain.traffic import Change, Fencing
 from gslb.ports import Backend
 from tests.backends.contract import BackendContract, Bench, answer, plan, pool
 from tests.kit import free_port, need, until
+from tests.wire.listener import listening, silent
 
 pytestmark = pytest.mark.real
 POOLS = (
@@ -142,12 +143,6 @@ class Common(BackendContract):
 
     @pytest.fixture
     async def bench(self, one: Running) -> AsyncIterator[Bench]:
-        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read()
-            writer.close()
-
-        hung = await asyncio.start_unix_server(silent, str(one.folder / "hung.sock"))
-
         async def beside() -> object:
             said = await one.say("show servers state registry")
             return [line.split()[3:8] for line in said.splitlines() if " sorry " in line]
@@ -158,8 +153,8 @@ class Common(BackendContract):
                 return Haproxy(Settings.model_validate(denied))
             return backend(str(one.folder / f"{fault}.sock"), timeout_s=0.2)
 
-        yield Bench(backend(self.place(one)), POOLS, beside, broken, fenced=False)
-        hung.close()
+        async with listening(silent, str(one.folder / "hung.sock")):
+            yield Bench(backend(self.place(one)), POOLS, beside, broken, fenced=False)
 
 
 class TestByUnixSocket(Common):
