@@ -3,7 +3,8 @@
 import difflib
 import json
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 
 import click
 
@@ -11,6 +12,7 @@ from gslb.cli.client import CANNOT_TELL, NEEDS_YOU, USAGE, Body, Client, Reply, 
 from gslb.cli.render import Command, Face, clean, event_line, fit, since, some
 
 FOLD_ABOVE = 6
+RETRY_S = 1.0
 
 
 @click.command(cls=Command)
@@ -39,16 +41,25 @@ def status(
         return _status(face, client, wanted, only_problems=problems, whole=whole)
 
     code = once()
-    if watch:
-        for kind, event in client.feed():
-            if kind == "snapshot":
-                continue
-            if sys.stdout.isatty() and not face.plain:
-                click.echo("\x1b[2J\x1b[H", nl=False)
-                code = once()
-            else:
-                face.say(event_line(face, event))
+    while watch:
+        _watch(face, client, once)
+        face.talk("the live feed was cut; asking again")
+        time.sleep(RETRY_S)
     return code
+
+
+def _watch(face: Face, client: Client, once: Callable[[], int]) -> None:
+    """Until the feed ends: on a terminal the same screen anew, else a line a change."""
+    screen = sys.stdout.isatty() and not face.plain and face.output == "table"
+    for kind, event in client.feed():
+        if screen:
+            click.echo("\x1b[2J\x1b[H", nl=False)
+            once()
+            face.say("\nlive; the last events (Ctrl-C ends):")
+            for last in client.get("/v1/events", limit=5).body["events"]:
+                face.say(fit(event_line(face, last), face.width))
+        elif kind == "change":
+            face.say(event_line(face, event))
 
 
 def _status(

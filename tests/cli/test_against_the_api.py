@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -318,13 +319,23 @@ async def test_events_f_follows_and_filters(gslb: Command) -> None:
     assert line.decode().rstrip().endswith("eu fell")
 
 
-async def test_watch_without_a_terminal_prints_a_line_a_change(gslb: Command) -> None:
+async def test_watch_without_a_terminal_prints_a_line_a_change_and_outlives_a_cut(
+    gslb: Command,
+) -> None:
+    operator = gslb.live.operator
     process = await gslb.start("status", "-w")
-    await until(lambda: gslb.live.operator.feeds, 20)
-    await gslb.live.operator.tell("eu fell", site="eu")
-    gslb.live.operator.cut()
-    out, _ = await asyncio.wait_for(process.communicate(), 20)
-    assert "eu fell" in out.decode()
+    assert process.stdout
+    async with asyncio.timeout(30):
+        for text in ("eu fell", "eu is back"):
+            await until(lambda: operator.feeds, 20)
+            await operator.tell(text, site="eu")
+            while text not in (await process.stdout.readline()).decode():
+                assert process.returncode is None
+            operator.cut()
+            await until(lambda: not operator.feeds, 20)
+        process.send_signal(signal.SIGINT)
+        await process.communicate()
+    assert process.returncode == 130
 
 
 async def test_explain_reads_from_headline_to_what_one_can_do(gslb: Command) -> None:
