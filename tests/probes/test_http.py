@@ -15,7 +15,7 @@ from gslb.wire.http import open_http
 from tests.kit import free_port
 from tests.wire.servers import always, by_path, certificates, page, server, silent
 
-PACKED = gzip.compress(b"all is well")
+PACKED = gzip.compress(b"all is well", mtime=0)
 JSON = '{"status": {"a/b": [1, {"~": "green"}]}, "n": null, "": 1, "ok": true, "one": 1}'
 
 

@@ -316,8 +316,9 @@ async def test_tls_with_a_server_that_speaks_none_is_tls(http: Http) -> None:
 async def test_the_path_and_query_are_sent_as_they_are(http: Http) -> None:
     heard: list[bytes] = []
     async with server(always(OK, heard)) as port:
-        await ask(http, port, "/a%2Fb/%7E?x=%2F&y=a+b")
-    assert heard[0].startswith(b"GET /a%2Fb/%7E?x=%2F&y=a+b HTTP/1.1\r\n")
+        for options in ({}, {"address": "127.0.0.1"}):
+            await ask(http, port, "/a%2Fb/%7E?x=%2F&y=a+b", **options)
+    assert [one.split(b" HTTP")[0] for one in heard] == [b"GET /a%2Fb/%7E?x=%2F&y=a+b"] * 2
 
 
 async def test_a_cancelled_question_leaves_no_connection_behind(http: Http) -> None:
