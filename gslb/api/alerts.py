@@ -57,13 +57,24 @@ class Receiver:
     """Turns alerts into overrides owned by `alert:<rule>`."""
 
     def __init__(
-        self, operator: Operator, rules: Sequence[AlertRule], count: Callable[..., None]
+        self,
+        operator: Operator,
+        rules: Sequence[AlertRule],
+        count: Callable[..., None],
+        watchdog: tuple[str, float] | None = None,
     ) -> None:
-        self.rules = rules
+        """`watchdog`: the name of an alert that always fires, and within what it must come."""
+        self.rules, self.watchdog = rules, watchdog
         self._operator, self._count, self._lock = operator, count, asyncio.Lock()
+        self._heard_s = operator.now().boot_s
         self._muted: dict[str, None] = {}
         self._said: dict[tuple[SiteName, Owner], Override] = {}
         """What we said last: the world may not have learned it yet."""
+
+    def silent(self) -> bool:
+        """Has the watchdog not been heard for too long? Then no alert may reach us either."""
+        quiet_s = self._operator.now().boot_s - self._heard_s
+        return self.watchdog is not None and quiet_s > self.watchdog[1]
 
     def released(self, gone: Sequence[Override]) -> None:
         """A person released these: what held them is muted until it resolves."""
@@ -95,6 +106,8 @@ class Receiver:
         return next((r for r in self.rules if r.match.items() <= alert.labels.items()), None)
 
     async def _fire(self, alert: Alert, rule: AlertRule | None) -> tuple[str, str]:
+        if self.watchdog and alert.labels.get("alertname") == self.watchdog[0]:
+            self._heard_s = self._operator.now().boot_s
         if rule is None:
             return "no_rule", "no rule matches its labels"
         label = rule.site.removeprefix("label:")

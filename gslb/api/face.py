@@ -40,7 +40,7 @@ class ApiSettings:
     routes without a token (a static shell). `config()`: the configuration without secrets.
     `observe(route, method, code, seconds)`, `count("auth_failures", reason)` and
     `put("api_feeds", 3.0)`: metrics by their names without `gslb_` and `_total`. `idle_s`: until
-    the headers of a request must be there.
+    the headers of a request must be there. `alert_watchdog`: its `alertname`, and within what.
     """
 
     cluster: str
@@ -55,6 +55,7 @@ class ApiSettings:
     open_paths: frozenset[str] = frozenset()
     alert_rules: Sequence[AlertRule] = ()
     alert_token: Readable | None = None
+    alert_watchdog: tuple[str, float] | None = None
     config: Callable[[], Mapping[str, Any]] = dict
     observe: Callable[[str, str, int, float], None] = _nobody
     count: Callable[..., None] = _nobody
@@ -163,7 +164,7 @@ def progress(world: World, made: Operation) -> Json:
     here = [s for s in here if not made.services or s.name in made.services]
     rows = []
     for name, view in world.backends.items():
-        if served := [answers(world, s).get(name) for s in here if not s.via or name in s.via]:
+        if served := [answers(world, s).get(name) for s in here if name in s.via]:
             inside = {bool(a and a.weight(made.site)) for a in served}
             stepped = world.version > made.version
             row = {"backend": name, "state": _state(view, inside, made.action, stepped)}

@@ -46,6 +46,7 @@ def leader(face: Face) -> str | None:
 async def metrics(face: Face, request: web.Request) -> web.Response:
     """Prometheus' text format."""
     kind = "text/plain; version=0.0.4; charset=utf-8"
+    face.settings.put("alert_hook_silent", float(face.receiver.silent()))
     return web.Response(body=face.metrics(), headers={"Content-Type": kind})
 
 

@@ -67,7 +67,7 @@ def make_app(
 
     `extra_routes` need a token too (`read` to GET, else `admin`), but for `settings.open_paths`.
     """
-    receiver = Receiver(operator, settings.alert_rules, settings.count)
+    receiver = Receiver(operator, settings.alert_rules, settings.count, settings.alert_watchdog)
     face = Face(operator, settings, metrics, Tokens(settings.tokens), receiver)
     app = _bare(face)
     for method, path, ask in ROUTES:

@@ -107,7 +107,7 @@ def _aspect(world: World, aspect: Aspect, now: Now) -> Iterator[Json]:
 
 def answers(world: World, of: Service) -> dict[BackendName, Answer | None]:
     """What each backend that was read serves for a service."""
-    views = {b: v.served for b, v in world.backends.items() if not of.via or b in of.via}
+    views = {b: v.served for b, v in world.backends.items() if b in of.via}
     return {b: served.get(of.name) for b, served in views.items() if served is not None}
 
 
@@ -130,7 +130,7 @@ def service(world: World, of: Service, now: Now, *, whole: bool = True) -> Json:
     body: Json = {"name": of.name, "state": state, "in": inside, "without": without}
     body |= {"min_sites": of.limits.min_sites, "live": world.live(of.name)}
     if whole:
-        views = [v for b, v in world.backends.items() if not of.via or b in of.via]
+        views = [v for b, v in world.backends.items() if b in of.via]
         body |= {"sites": ends} | pick(of, "needs accept ttl_s")
         body["answers"] = [_served(v, of.name) for v in views]
         body["refusals"] = [

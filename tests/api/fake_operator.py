@@ -28,7 +28,7 @@ from gslb.domain.topology import (
     Topology,
     VantageName,
 )
-from gslb.domain.traffic import Answer, Shape, Target
+from gslb.domain.traffic import Answer, Generation, Shape, Target
 from gslb.domain.world import BackendView, World
 from gslb.ports import Entry, Query
 
@@ -71,7 +71,9 @@ def a_world(services: Sequence[ServiceName] = (QUAY,), *, mode: Mode = Mode.LIVE
         vantage=HERE,
         vantages={HERE: None},
         sites=tuple(Site(name=s, addresses=(a,)) for s, a in ADDRESS.items()),
-        services=tuple(Service(name=n, endpoints=ends, limits=limits) for n in services),
+        services=tuple(
+            Service(name=n, endpoints=ends, limits=limits, via=(DNS,)) for n in services
+        ),
         probes=tuple(spec(s) for s in ADDRESS),
         backends=(BackendSpec(name=DNS, kind="rfc2136", shape=Shape(weights=False)),),
         limits=limits,
@@ -87,7 +89,17 @@ def a_world(services: Sequence[ServiceName] = (QUAY,), *, mode: Mode = Mode.LIVE
         has_passed=True,
     )
     served = {n: answer(*ADDRESS, name=n) for n in services}
-    view = BackendView(name=DNS, known=True, served=served, wanted=dict(served), read_at_s=99.0)
+    view = BackendView(
+        name=DNS,
+        known=True,
+        served=served,
+        wanted=dict(served),
+        read_at_s=99.0,
+        generation=Generation("test", "fake", 3, 1),
+        had_generation=True,
+        seq=1,
+        adopted=frozenset(services),
+    )
     return World(
         topology=topology,
         started_s=0.0,

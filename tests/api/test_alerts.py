@@ -267,3 +267,30 @@ async def test_a_large_group_is_read_where_other_bodies_would_be_too_large(tmp_p
     async with hook(tmp_path) as sender:
         many = [alert(f"f{n}", alertname="Other", text="x" * 900) for n in range(100)]
         assert len(await sender.results(*many)) == 100
+
+
+async def test_a_heartbeat_that_stops_makes_the_receiver_silent(tmp_path: Path) -> None:
+    gauges: dict[str, float] = {}
+    token, watchdog = Secret("fake-hook"), ("Watchdog", 900.0)
+    async with live(
+        tmp_path,
+        alert_token=token,
+        alert_watchdog=watchdog,
+        put=lambda name, value: gauges.update({name: value}),
+    ) as api:
+        sender, seen = Sender(api), []
+
+        async def silent_after(seconds: float) -> None:
+            api.operator.boot_s += seconds
+            await api.get("/metrics", None)
+            seen.append(gauges["alert_hook_silent"])
+
+        await silent_after(900)
+        await sender.results(alert("w", alertname="Watchdog"))
+        await silent_after(900)
+        await silent_after(1)
+        await sender.results(alert("w", status="resolved", alertname="Watchdog"))
+        await silent_after(0)
+        await sender.results(alert("w", alertname="Watchdog"))
+        await silent_after(0)
+    assert seen == [0.0, 0.0, 1.0, 1.0, 0.0]
