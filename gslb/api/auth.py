@@ -67,9 +67,8 @@ class Principal:
         if max(map(order.index, self.scopes)) < order.index(scope):
             raise ApiProblem(403, "Not allowed", f"{self.name} lacks the scope {scope}")
         if self.sites is not None and (everywhere or (site and site not in self.sites)):
-            raise ApiProblem(
-                403, "Not allowed", f"{self.name} may act at {sorted(self.sites)} only"
-            )
+            text = f"{self.name} may act at {', '.join(sorted(self.sites))} only"
+            raise ApiProblem(403, "Not allowed", text)
 
 
 class Tokens:
@@ -77,7 +76,7 @@ class Tokens:
 
     def __init__(self, path: Path | None) -> None:
         """Raises ConfigError when the file is wrong."""
-        self._path, self._mark, self._tokens = path, self._look(path), self._parse(path)
+        self._path, self._mark, self._tokens = path, _look(path), _parse(path)
 
     def find(self, secret: str, wall_s: float) -> Principal | None:
         """Whose token it is. All are compared, so that time tells nothing."""
@@ -91,35 +90,31 @@ class Tokens:
         return Principal(found.name, found.scopes, found.sites)
 
     def _refresh(self) -> None:
-        mark = self._look(self._path)
-        if mark == self._mark:
-            return
-        self._mark = mark
-        try:
-            self._tokens = self._parse(self._path)
-        except ConfigError as error:
-            log.warning("the tokens file is wrong, the old tokens stay: %s", error)
+        mark, self._mark = self._mark, _look(self._path)
+        if mark != self._mark:
+            try:
+                self._tokens = _parse(self._path)
+            except ConfigError as error:
+                log.warning("the tokens file is wrong, the old tokens stay: %s", error)
 
-    @staticmethod
-    def _look(path: Path | None) -> tuple[int, ...]:
-        try:
-            seen = path.stat() if path else None
-        except OSError:
-            return ()
-        return (seen.st_mtime_ns, seen.st_ino, seen.st_size) if seen else ()
 
-    @staticmethod
-    def _parse(path: Path | None) -> list[Token]:
-        if path is None:
-            return []
-        try:
-            return _FILE.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
-        except ValidationError as error:
-            bad = error.errors(include_url=False, include_context=False, include_input=False)
-            texts = tuple(f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in bad)
-            raise ConfigError(texts) from error
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise ConfigError((f"{path}: {error}",)) from error
+def _look(path: Path | None) -> tuple[int, ...]:
+    try:
+        seen = path.stat() if path else None
+    except OSError:
+        return ()
+    return (seen.st_mtime_ns, seen.st_ino, seen.st_size) if seen else ()
+
+
+def _parse(path: Path | None) -> list[Token]:
+    try:
+        return _FILE.validate_python(yaml.safe_load(path.read_text("utf-8"))) if path else []
+    except ValidationError as error:
+        bad = error.errors(include_url=False, include_context=False, include_input=False)
+        texts = tuple(f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in bad)
+        raise ConfigError(texts) from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError((f"{path}: {error}",)) from error
 
 
 def identify(

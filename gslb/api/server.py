@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from importlib.resources import files
 from typing import cast
 
@@ -71,12 +72,16 @@ def make_app(
     face = Face(operator, settings, metrics, Tokens(settings.tokens), receiver)
     app = _bare(face)
     for method, path, ask in ROUTES:
-        app.router.add_route(method, path, _asked(face, ask))
-    app.router.add_route("POST", "/v1/hooks/alertmanager", _open(face, actions.alertmanager))
+        app.router.add_route(method, path, partial(_ask, face, ask))
+    app.router.add_route("POST", "/v1/hooks/alertmanager", partial(actions.alertmanager, face))
     app.router.add_route("GET", "/v1/openapi.yaml", _document)
     for route in extra_routes:
         inner = cast("Handle", route.handler)  # aiohttp's type has class-based views in it too
-        handle = inner if route.path in settings.open_paths else _asked(face, _further(inner))
+        handle = (
+            inner
+            if route.path in settings.open_paths
+            else partial(_ask, face, partial(_further, inner))
+        )
         app.add_routes([web.RouteDef(route.method, route.path, handle, route.kwargs)])
     app[METRICS_APP] = _bare(face)
     app.on_shutdown.append(_close_feeds)
@@ -89,8 +94,8 @@ def _bare(face: Face) -> web.Application:
     app[FACE] = face
     for path in ("/livez", "/readyz", "/leader"):
         for method in ("GET", "HEAD", "OPTIONS"):
-            app.router.add_route(method, path, _open(face, reads.health))
-    app.router.add_route("GET", "/metrics", _open(face, reads.metrics))
+            app.router.add_route(method, path, partial(reads.health, face))
+    app.router.add_route("GET", "/metrics", partial(reads.metrics, face))
     app.on_response_prepare.append(_headers)
     return app
 
@@ -102,30 +107,19 @@ async def _close_feeds(app: web.Application) -> None:
         feed.put_nowait(None)
 
 
-def _open(face: Face, ask: Callable[[Face, web.Request], Awaitable[web.StreamResponse]]) -> Handle:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        return await ask(face, request)
-
-    return handle
-
-
-def _asked(face: Face, ask: Ask) -> Handle:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        who = identify(request, face.tokens, face.now().wall_s, face.settings.count)
-        who.need(Scope.READ)
-        if "wait" in request.query and not await reads.waited(face, request):
-            return web.Response(status=304)
-        return await ask(face, request, who)
-
-    return handle
+async def _ask(face: Face, ask: Ask, request: web.Request) -> web.StreamResponse:
+    who = identify(request, face.tokens, face.now().wall_s, face.settings.count)
+    who.need(Scope.READ)
+    if "wait" in request.query and not await reads.waited(face, request):
+        return web.Response(status=304)
+    return await ask(face, request, who)
 
 
-def _further(inner: Handle) -> Ask:
-    async def ask(face: Face, request: web.Request, who: Principal) -> web.StreamResponse:
-        who.need(Scope.READ if request.method == "GET" else Scope.ADMIN)
-        return await inner(request)
-
-    return ask
+async def _further(
+    inner: Handle, face: Face, request: web.Request, who: Principal
+) -> web.StreamResponse:
+    who.need(Scope.READ if request.method == "GET" else Scope.ADMIN)
+    return await inner(request)
 
 
 async def _document(request: web.Request) -> web.Response:
