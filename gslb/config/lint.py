@@ -164,7 +164,7 @@ def lint_targets(
 
 def _zone(service: Service, zone: str | None, document: Document) -> None:
     name = zone.rstrip(".").lower() if zone else ""
-    if not name or re.fullmatch(r"z[a-z0-9]{8,}", name):  # Route 53 calls its zones so
+    if not zone or re.fullmatch(r"Z[A-Z0-9]+", zone):  # Route 53 calls its zones so
         return
     if service.name != name and not service.name.endswith("." + name):
         text = f"is not in the zone {name} of its backend (choose others by via: […])"

@@ -21,7 +21,6 @@ from gslb.domain.errors import ConfigError
 from gslb.domain.topology import BackendName, ProbeId, SiteName, Topology, VantageName
 from gslb.ports import Adapter
 
-DEFAULT_PATH = Path("/etc/gslb/gslb.yml")
 ONLY_GLOBAL = ("resync", "settle_max", "store_timeout", "ttl")
 
 

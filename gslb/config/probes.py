@@ -50,11 +50,7 @@ ASPECTS: Mapping[str, tuple[tuple[str, Scope, Role, tuple[Ability, ...]], ...]] 
 """Which probe reports what, and what that may do by default (evidence.md 2.1)."""
 STEPS = {"store": 5, "quay.front": 3}
 """Steps of a run, each of which may take the timeout."""
-FAMILIES = {
-    "store": Family.STORE,
-    "quay.front": Family.FRONT,
-    "quay.endtoend": Family.ENDTOEND,
-}
+FAMILIES = {"store": Family.STORE, "quay.front": Family.FRONT, "quay.endtoend": Family.ENDTOEND}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

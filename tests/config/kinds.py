@@ -75,6 +75,11 @@ class Haproxy(Settings):
     weight_max: int = Field(default=256, ge=1, le=256)
 
 
+class Route53(Settings):
+    zone: str
+    keys: Secret | None = None
+
+
 @asynccontextmanager
 async def never_opened(settings: Any, wire: Any) -> Any:
     raise AssertionError("loading opens nothing")
@@ -90,6 +95,12 @@ KINDS = Kinds(
             settings=Rfc2136,
             open=never_opened,
             shape=lambda settings: Shape(weights=False),
+        ),
+        "route53": Adapter(
+            kind="route53",
+            settings=Route53,
+            open=never_opened,
+            shape=lambda settings: Shape(weights=True, weight_max=255),
         ),
         "haproxy": Adapter(
             kind="haproxy", settings=Haproxy, open=never_opened, shape=lambda settings: BALANCER

@@ -1,5 +1,7 @@
 import json
 import math
+import random
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,11 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
+from gslb.backends import haproxy, rfc2136, route53
 from gslb.config.diff import diff
-from gslb.config.load import Configuration, load
+from gslb.config.load import Configuration, Kinds, load
 from gslb.config.schema import File, schema_json
 from gslb.domain.errors import ConfigError
 from gslb.domain.topology import Ability, Aspect, Family, Freeze, OnAllDown, Role, Scope, SiteName
+from gslb.probes import http, quay, s3
 from tests.config.kinds import KINDS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -125,6 +129,31 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     (tmp_path / "latin1.yml").write_bytes(b"cluster: \xe4")
     with pytest.raises(ConfigError, match="cannot be read: 'utf-8' codec"):
         load(tmp_path / "latin1.yml", KINDS)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_is_mistyped_is_told_with_its_place(seed: int) -> None:
+    dice = random.Random(seed)
+    words = ["5", "5s", "[]", "{}", "null", "true", "-1", "[{}]", "{a: b}", '""', "[[]]", "1e400"]
+    example = (ROOT / "config/example.yml").read_text()
+    lines = [line.split("  #")[0] for line in example.splitlines() if line[:1] != "#"]
+    refused = 0
+    for _ in range(40):
+        mistyped = list(lines)
+        number = dice.choice([n for n, line in enumerate(lines) if ":" in line])
+        spots = list(re.finditer(r"(?<=: )[^,{}\[\]]+|\{[^{}]*\}|\b[a-z_]+(?=:)", lines[number]))
+        spot = dice.choice(spots or [re.compile("$").search(lines[number])])
+        assert spot is not None
+        mistyped[number] = (
+            spot.string[: spot.start()] + dice.choice(words) + spot.string[spot.end() :]
+        )
+        try:
+            load("\n".join(mistyped), KINDS)
+        except ConfigError as error:
+            refused += 1
+            for problem in error.problems:
+                assert re.match(r"gslb\.yml:\d+:\d+: error\[E0\d\d\] \S.*: ", problem)
+    assert refused >= 20
 
 
 # ── warnings ──
@@ -373,9 +402,9 @@ def test_two_services_at_a_site_have_aspects_of_their_own() -> None:
         "b.example.com",
         "fra/quay.front@b.example.com",
     )
-    http = aspect(configuration, "fra", "http")
-    assert (http.family, http.service) == (Family.GENERIC, "d.example.com")
-    settings = configuration.probes[http.probe][1]
+    web = aspect(configuration, "fra", "http")
+    assert (web.family, web.service) == (Family.GENERIC, "d.example.com")
+    settings = configuration.probes[web.probe][1]
     assert settings.model_dump(include={"path", "status", "port", "tls"}) == {
         "path": "/up",
         "status": (204,),
@@ -492,9 +521,16 @@ def test_every_key_of_the_file_is_described() -> None:
 # ── the files that are shipped ──
 
 
+REAL = Kinds(
+    probes={module.ADAPTER.kind: module.ADAPTER.settings for module in (http, quay, s3)},
+    backends={module.ADAPTER.kind: module.ADAPTER for module in (haproxy, rfc2136, route53)},
+)
+
+
+@pytest.mark.parametrize("kinds", [KINDS, REAL], ids=["imitated", "real"])
 @pytest.mark.parametrize("name", ["minimal", "example", "demo"])
-def test_the_shipped_files_load(name: str) -> None:
-    configuration = load(ROOT / f"config/{name}.yml", KINDS)
+def test_the_shipped_files_load(name: str, kinds: Kinds) -> None:
+    configuration = load(ROOT / f"config/{name}.yml", kinds)
     assert configuration.topology.mode == ("live" if name == "demo" else "observe")
     assert [w for w in configuration.warnings if "W206" not in w] == []
 
