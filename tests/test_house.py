@@ -237,10 +237,13 @@ def test_every_file_has_its_floor() -> None:
     assert {room_of(path) for path in sources("gslb")} <= {*FLOOR, "__init__"}
 
 
-def test_no_file_is_too_long_nor_the_house_too_big() -> None:
+def test_no_file_is_too_long() -> None:
     lines = {path: text.count("\n") for path, text in sources("gslb").items()}
     assert {path: n for path, n in lines.items() if n > FILE_LINES_MAX} == {}
-    assert sum(lines.values()) <= HOUSE_LINES_MAX
+
+
+def test_the_house_is_not_too_big() -> None:
+    assert sum(text.count("\n") for text in sources("gslb").values()) <= HOUSE_LINES_MAX
 
 
 @pytest.mark.parametrize("room", ["backends", "probes", "stores"])
