@@ -21,9 +21,9 @@ Reload = Callable[[Sequence[SiteName], bool, bool, Owner], Awaitable[tuple[str, 
 class Controller:
     """Looks at the world, and takes a person's word. See `Operator` for what each call promises."""
 
-    def __init__(self, loop: Loop, reload: Reload | None = None) -> None:
+    def __init__(self, loop: Loop) -> None:
         self.loop = loop
-        self._reload = reload
+        self._reload: Reload | None = None
         self._feeds: set[asyncio.Queue[Told | None]] = set()
         self._last_version = -1
         loop.reporters.append(self)
@@ -49,7 +49,9 @@ class Controller:
         if world.version == self._last_version:
             return
         self._last_version = world.version
-        told = Told(world=world, events=tuple(events), first_seq=self.loop.keeper.seq + 1)
+        told = Told(
+            world=world, events=tuple(events), first_seq=self.loop.keeper.next_seq - len(events)
+        )
         for feed in tuple(self._feeds):
             if feed.full():
                 self._feeds.discard(feed)
@@ -60,7 +62,7 @@ class Controller:
 
     async def set_override(self, override: Override, *, replace: bool = False) -> Override:
         kept = await self.loop.spoken.set_override(override, replace_other=replace)
-        await self._learned()
+        await self.learned()
         return kept
 
     async def drop_override(
@@ -74,18 +76,18 @@ class Controller:
             and (not services or o.services == services)
         )
         gone = await self.loop.spoken.drop(words)
-        await self._learned()
+        await self.learned()
         return gone
 
     async def set_pause(self, pause: Pause | None) -> None:
         await self.loop.spoken.set_pause(pause)
-        await self._learned()
+        await self.learned()
 
     async def set_mode(self, mode: Mode, owner: Owner, *, adopt: bool = False) -> None:
         if mode is Mode.LIVE and self.world.topology.mode == Mode.OBSERVE:
             raise ConfigError(("`mode: observe` stands in the file; take that line out first",))
         await self.loop.spoken.set_mode(mode)
-        await self._learned()
+        await self.learned()
         if adopt:
             await self.changed(self.world.version, 1.0)
             for plan in tuple(self.world.waiting.values()):
@@ -105,6 +107,10 @@ class Controller:
     ) -> tuple[str, ...]:
         assert self._reload is not None
         return await self._reload(remove, loosen, dry_run, Owner(OwnerKind.PERSON))
+
+    def reloads_with(self, reload: Reload) -> None:
+        """What reads the file again: wiring knows how."""
+        self._reload = reload
 
     async def events(self, query: Query) -> Sequence[Entry]:
         return await self.loop.store.read(query)
@@ -128,7 +134,7 @@ class Controller:
                 await newer()
         return self.world
 
-    async def _learned(self) -> None:
+    async def learned(self) -> None:
         """Until the loop has taken in what was said."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.0), self.loop.passed:
@@ -145,4 +151,4 @@ class Controller:
         except TimeoutError as error:
             raise StoreError("the store does not answer; nothing was done") from error
         self.loop.put(word)
-        await self._learned()
+        await self.learned()

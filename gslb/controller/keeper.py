@@ -31,7 +31,8 @@ class Keeper:
         self._events: deque[Document] = deque(maxlen=EVENTS_MAX)
         self._work = asyncio.Event()
         self._busy = False
-        self.seq = 0
+        self.next_seq = 1
+        """The number that the next event in line will have."""
 
     def put(self, puts: Mapping[str, Document | None]) -> None:
         """Keep these documents soon; a later one of the same key replaces an earlier."""
@@ -41,6 +42,7 @@ class Keeper:
 
     def report(self, world: World, events: Sequence[Event]) -> None:
         """Add events to the journal."""
+        self.next_seq += len(events)
         for event in events:
             self._events.append(event_document(event))
             self._work.set()
@@ -74,7 +76,8 @@ class Keeper:
                     await self._store.commit(puts)
                     puts = {}
                 if events:
-                    self.seq = await self._store.append(events)
+                    last = await self._store.append(events)
+                    self.next_seq = last + len(self._events) + 1
                     events = []
         except (StoreError, TimeoutError) as error:
             why = str(error) or f"no answer within {self._timeout_s:.0f} s"
@@ -92,7 +95,7 @@ def event_document(event: Event) -> Document:
     """An event as the journal and the API show it; `type` and `at` (wall clock, seconds)."""
     document = {k: v for k, v in to_document(event).items() if v not in (None, [])}
     document["type"] = document.pop("kind")
-    document["at"] = document.pop("wall_s")
+    document["at"] = document["wall_s"]
     document.pop("boot_s", None)
     if event.owner is not None:
         document["owner"] = str(event.owner)

@@ -24,13 +24,16 @@ from gslb.domain.messages import (
     SaveFailed,
     StoreHealth,
 )
-from gslb.domain.topology import BackendName
+from gslb.domain.topology import BackendName, ProbeSpec
 from gslb.domain.traffic import Plan
 from gslb.domain.world import World
 from gslb.policy.step import step
 from gslb.ports import Backend, Clock, Reporter, Store
 
-ORDER_DEADLINE_S = 10.0
+READ_DEADLINE_S = 10.0
+APPLY_DEADLINE_S = 75.0
+"""Adapters have shorter deadlines of their own; Route 53 waits up to 60 s for INSYNC."""
+TICK_S = 0.001
 IDLE_S = 1.0
 """The loop passes at least this often, so that it can be seen to live."""
 
@@ -51,6 +54,10 @@ class Loop:
         embedded: bool = True,
         reporters: Sequence[Reporter] = (),
         observe: Observe = lambda backend, op, seconds, error: None,
+        looked: Callable[[Input], None] = lambda seen: None,
+        passed: Callable[[float, int], None] = lambda seconds, waiting: None,
+        overrun: Callable[[ProbeSpec], None] = lambda spec: None,
+        sentinel: Callable[[], None] = lambda: None,
     ) -> None:
         self.world = world
         self.clock = clock
@@ -59,18 +66,21 @@ class Loop:
         self.inbox = Inbox()
         self.keeper = Keeper(store, max(world.topology.store_timeout_s, 1.0), self.put)
         self.spoken = Spoken(store, clock, self.put)
-        self.pacer = Pacer(clock, lambda: self.world, self.put)
+        self.pacer = Pacer(clock, lambda: self.world, self.put, sentinel=sentinel, overrun=overrun)
         self.reporters: list[Reporter] = [self.keeper, *reporters]
         self.passed_at_s = clock.now().boot_s
         self.passed = asyncio.Condition()
         self._embedded = embedded
         self._observe = observe
+        self._looked = looked
+        self._passed = passed
         self._wake_at_s: float | None = None
 
     def put(self, seen: Input) -> None:
         """Give the loop something to learn; never waits."""
         if isinstance(seen, StoreHealth) and seen.error == self.world.store_error:
             return
+        self._looked(seen)
         self.inbox.put(seen)
 
     async def run(self) -> None:
@@ -99,6 +109,7 @@ class Loop:
         self._report(taken.events)
         self.pacer.poke()
         self.passed_at_s = now.boot_s
+        self._passed(self.clock.now().boot_s - now.boot_s, len(self.inbox))
         return taken.orders
 
     def _report(self, events: Sequence[Event]) -> None:
@@ -108,7 +119,7 @@ class Loop:
     def _wait_s(self) -> float:
         if self._wake_at_s is None:
             return IDLE_S
-        return min(max(self._wake_at_s - self.clock.now().boot_s, 0.0), IDLE_S)
+        return min(max(self._wake_at_s - self.clock.now().boot_s, TICK_S), IDLE_S)
 
     async def _carry_out(self, order: Order) -> None:
         match order:
@@ -125,13 +136,13 @@ class Loop:
         begun_s = self.clock.now().boot_s
         error = None
         try:
-            async with asyncio.timeout(ORDER_DEADLINE_S):
+            async with asyncio.timeout(READ_DEADLINE_S):
                 reading = await self.backends[order.backend].read(order.pools)
             seen: Input = AnswersRead(
                 backend=order.backend, epoch=order.epoch, reading=reading, begun_s=begun_s
             )
         except (BackendError, TimeoutError, KeyError) as failed:
-            error = str(failed) or f"no answer within {ORDER_DEADLINE_S:.0f} s"
+            error = str(failed) or f"no answer within {READ_DEADLINE_S:.0f} s"
             seen = BackendFailed(backend=order.backend, epoch=order.epoch, error=error)
         self._observe(order.backend, "read", self.clock.now().boot_s - begun_s, error)
         self.put(seen)
@@ -146,11 +157,11 @@ class Loop:
         begun_s = self.clock.now().boot_s
         error = None
         try:
-            async with asyncio.timeout(ORDER_DEADLINE_S * (1 + len(plan.changes) // 200)):
+            async with asyncio.timeout(APPLY_DEADLINE_S):
                 await self.backends[plan.backend].apply(plan)
             seen: Input = PlanApplied(plan=plan, begun_s=begun_s)
         except (BackendError, TimeoutError, KeyError) as failed:
-            error = str(failed) or f"no answer within {ORDER_DEADLINE_S:.0f} s"
+            error = str(failed) or f"no answer within {READ_DEADLINE_S:.0f} s"
             seen = BackendFailed(
                 backend=plan.backend,
                 epoch=plan.epoch,

@@ -13,6 +13,10 @@ from gslb.policy import pace
 from gslb.ports import Clock, Probe
 
 NEVER = float("inf")
+GRACE_S = 0.25
+"""The probe's own deadline, with its own words, comes first."""
+TICK_S = 0.001
+"""The shortest wait: a timer that fires a hair early must not spin."""
 
 
 @dataclass(slots=True)
@@ -98,7 +102,7 @@ class Pacer:
                             self._put(ProbeUnanswered(probe=probe, begun_s=begun_s))
                     elif due_s == slot.due_s:
                         self._begin(slot, now_s, runs)
-                wait_s = max(self._heap[0][0] - now_s, 0.0) if self._heap else None
+                wait_s = max(self._heap[0][0] - now_s, TICK_S) if self._heap else None
                 try:
                     async with asyncio.timeout(wait_s):
                         await self._poked.wait()
@@ -146,7 +150,7 @@ class Pacer:
     async def _look(self, slot: _Slot, begun_s: float, normal: bool) -> None:
         spec = slot.spec
         try:
-            async with asyncio.timeout(spec.deadline_s):
+            async with asyncio.timeout(spec.deadline_s + GRACE_S):
                 seen = await slot.probe.run()
         except TimeoutError:
             seen = timed_out(spec)

@@ -71,8 +71,7 @@ class Spoken:
             other = self._other(word)
             if other is not None and not replace_other:
                 raise StoreConflict(f"{other.owner} already says {other.action} {other.site}")
-            before = self._words.get(word.key)
-            word = replace(word, version=(before.version if before else 0) + 1)
+            word = replace(word, version=self._revision + 1)
             puts: dict[str, Document | None] = {PREFIX + word.key: to_document(word)}
             if other is not None:
                 puts[PREFIX + other.key] = None

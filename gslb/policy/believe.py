@@ -8,7 +8,7 @@ from gslb.domain.messages import EventKind
 from gslb.domain.topology import SiteName
 from gslb.domain.world import Memory, World
 from gslb.policy.diagnose import diagnose
-from gslb.policy.evidence import Looks, look, needed
+from gslb.policy.evidence import Looks, look, needed, unseen
 from gslb.policy.ledger import Ledger
 from gslb.policy.moment import Moment
 
@@ -20,8 +20,10 @@ def believe(world: World, moment: Moment, ledger: Ledger) -> tuple[World, Looks]
     """Everything that follows from tracks and time without deciding anything."""
     world = _clock(world, ledger)
     world = _ended(world, moment, ledger)
-    world = replace(world, blind=_blind(world, look(replace(world, blind=None), moment), moment))
     looks = look(world, moment)
+    world = replace(world, blind=_blind(world, looks, moment))
+    if world.blind is not None:
+        looks = unseen(looks)
     states, alarms = diagnose(world, looks, moment)
     states = {s: _same_or_new(world.states.get(s), state) for s, state in states.items()}
     for site, state in states.items():

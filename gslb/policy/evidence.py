@@ -1,7 +1,7 @@
 """What diagnosis works with: every aspect with its verdict, and a few questions about it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gslb.domain.health import CauseClass, Loss, Reason, Track, TrackKey, Verdict
 from gslb.domain.topology import Ability, Aspect, Role, Scope, Service, SiteName
@@ -45,12 +45,20 @@ Looks = Mapping[SiteName, tuple[Look, ...]]
 
 
 def look(world: World, moment: Moment) -> Looks:
-    """Every aspect that is not ignored, by site. A blind vantage knows nothing."""
+    """Every aspect that is not ignored, by site."""
     found: dict[SiteName, list[Look]] = {site.name: [] for site in world.topology.sites}
     for aspect in world.topology.aspects:
         if aspect.role is not Role.IGNORE:
             found[aspect.site].append(_look(world, aspect, moment))
     return {site: tuple(looks) for site, looks in found.items()}
+
+
+def unseen(looks: Looks) -> Looks:
+    """The same to a blind vantage: it knows nothing."""
+    return {
+        site: tuple(replace(x, verdict=Verdict.UNKNOWN) for x in found)
+        for site, found in looks.items()
+    }
 
 
 def _look(world: World, aspect: Aspect, moment: Moment) -> Look:
@@ -64,8 +72,6 @@ def _look(world: World, aspect: Aspect, moment: Moment) -> Look:
             ours = track
         votes[vantage] = Vote(verdict=effective(track, aspect, moment), local=is_local(track))
     verdict = quorum(votes, world.topology.vantages, aspect.site)  # type: ignore[arg-type]  # NewType keys
-    if world.blind is not None:
-        verdict = Verdict.UNKNOWN
     return Look(aspect=aspect, verdict=verdict, track=ours)
 
 

@@ -28,8 +28,9 @@ def control_changed(world: World, seen: ControlChanged, ledger: Ledger) -> World
             ends = _duration(o.ends_at_s - ledger.now.boot_s)
             text = f"{o.owner} says {o.action} {o.site} for {ends}: {o.reason}"
             ledger.say(EventKind.OVERRIDE, text, site=o.site, owner=o.owner, after=str(o.action))
-    for key in before.keys() - {o.key for o in after}:
-        gone = before[key]
+    for gone in before.values():
+        if gone.key in {o.key for o in after}:
+            continue
         text = f"{gone.owner}'s {gone.action} of {gone.site} was released"
         ledger.say(EventKind.OVERRIDE, text, site=gone.site, owner=gone.owner, after="released")
     _say_pause(world, seen, ledger)
