@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gslb.cli.client import Client, Stop
+from gslb.cli.main import run
 from gslb.domain.control import Mode
 from gslb.domain.messages import EventKind
 from gslb.domain.traffic import Change, Plan, Pool
-from gslb.domain.world import BackendView
+from gslb.domain.world import BackendView, Memory
 from tests.api.fake_operator import AP, DNS, EU, QUAY, US, FakeOperator, a_world, answer, down
 from tests.api.live import Live, live
-from tests.kit import free_port, until
+from tests.kit import free_port, need, until
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,23 @@ class Ran:
 
 @dataclass
 class Command:
-    """Runs `gslb ...` against one API."""
+    """Runs `gslb ...` against one API: in a thread of this process, or as one of its own."""
 
     live: Live
     env: dict[str, str]
+    patch: pytest.MonkeyPatch
+    caught: pytest.CaptureFixture[str]
 
     async def __call__(self, *arguments: str, **env: str) -> Ran:
+        with self.patch.context() as patch:
+            patch.delenv("COLUMNS", raising=False)
+            for name, value in {**self.env, **env}.items():
+                patch.setenv(name, value)
+            self.caught.readouterr()
+            code = await asyncio.wait_for(asyncio.to_thread(run, arguments), 30)
+        return Ran(code, *self.caught.readouterr())
+
+    async def process(self, *arguments: str, **env: str) -> Ran:
         process = await self.start(*arguments, **env)
         out, err = await asyncio.wait_for(process.communicate(), 30)
         assert process.returncode is not None
@@ -59,9 +72,12 @@ def environment(url: str, **more: str) -> dict[str, str]:
 
 
 @pytest.fixture
-async def gslb(tmp_path: Path) -> AsyncIterator[Command]:
-    async with live(tmp_path) as running:
-        yield Command(running, environment(str(running.served.url), GSLB_TOKEN="fake-admin"))
+async def gslb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> AsyncIterator[Command]:
+    async with live(tmp_path, socket=tmp_path / "api.sock") as running:
+        env = environment(str(running.served.url), GSLB_TOKEN="fake-admin")
+        yield Command(running, env, monkeypatch, capsys)
 
 
 def fell(operator: FakeOperator, *sites: str) -> None:
@@ -75,7 +91,7 @@ def fell(operator: FakeOperator, *sites: str) -> None:
 
 
 async def test_status_of_a_whole_house_ends_with_0(gslb: Command) -> None:
-    ran = await gslb("status")
+    ran = await gslb.process("status")
     assert ran.code == 0, ran.err
     lines = ran.out.splitlines()
     assert lines[0].startswith("test · live · leader ctl-1 (epoch 3) · config 9f3c1a · as of ")
@@ -95,6 +111,28 @@ async def test_status_with_a_dead_site_ends_with_3_and_says_why(gslb: Command) -
     assert "out   auto" in row
     assert "timeout after 2.0 s" in row
     assert any(line.startswith("! ") and "eu" in line for line in ran.out.splitlines())
+
+
+async def test_one_service_shows_its_sites_and_ends_as_it_is(gslb: Command) -> None:
+    ran = await gslb("status", "--service", QUAY)
+    assert ran.code == 0
+    assert ran.out.splitlines()[0] == "quay.demo: as wanted, in: eu us ap"
+    fell(gslb.live.operator, EU)
+    ran = await gslb("status", "--service", QUAY)
+    assert ran.code == 3
+    assert ["eu", "out", "100", "0"] in [line.split() for line in ran.out.splitlines()]
+
+
+async def test_several_sites_are_shown_alone_and_in_json(gslb: Command) -> None:
+    ran = await gslb("status", "eu", "--site", "ap", "-o", "json")
+    assert [site["name"] for site in json.loads(ran.out)["sites"]] == ["eu", "ap"]
+
+
+async def test_an_open_incident_is_explained_by_its_site(gslb: Command) -> None:
+    memory = Memory(site=EU, incident="i-7")
+    gslb.live.operator._world = replace(a_world(), memories={EU: memory})
+    ran = await gslb("explain", "i-7", "-o", "json")
+    assert json.loads(ran.out)["name"] == "eu"
 
 
 @pytest.mark.parametrize("what", [{"epoch": None}, {"store_error": "disk full"}, {"blind": "no"}])
@@ -133,7 +171,7 @@ async def test_a_narrow_terminal_loses_columns_and_never_wraps(
 
 async def test_without_utf_8_states_have_ascii_symbols(gslb: Command) -> None:
     fell(gslb.live.operator, EU)
-    ran = await gslb("status", LANG="C", PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    ran = await gslb.process("status", LANG="C", PYTHONUTF8="0", PYTHONIOENCODING="ascii")
     assert "+ up" in ran.out
     assert "x down" in ran.out
     assert ran.out.isascii()
@@ -286,11 +324,46 @@ async def test_an_api_that_is_not_there_ends_with_9(gslb: Command, tmp_path: Pat
     assert (await gslb("status", GSLB_URL="ftp://x")).code == 2
 
 
-async def test_over_the_unix_socket_no_token_is_needed(tmp_path: Path) -> None:
-    path = tmp_path / "api.sock"
-    async with live(tmp_path, socket=path) as running:
-        gslb = Command(running, environment(f"unix:{path}"))
-        assert (await gslb("pause", "--reason", "x")).code == 0
+async def test_over_the_unix_socket_no_token_is_needed(gslb: Command, tmp_path: Path) -> None:
+    url = f"unix:{tmp_path}/api.sock"
+    ran = await gslb("pause", "--reason", "x", GSLB_URL=url, GSLB_TOKEN="")
+    assert ran.code == 0, ran.err
+
+
+async def test_over_tls_the_server_is_believed_by_its_ca_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("ours", "other"):
+        key, cert = tmp_path / f"{name}.key", tmp_path / f"{name}.pem"
+        arguments = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+        arguments += ("-nodes", "-subj", "/CN=ctl", "-addext", "subjectAltName=IP:127.0.0.1")
+        made = await asyncio.create_subprocess_exec(
+            *(need("openssl"), *arguments, "-keyout", str(key), "-out", str(cert)),
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        assert await made.wait() == 0
+    ours = {"tls_cert": tmp_path / "ours.pem", "tls_key": tmp_path / "ours.key"}
+    async with live(tmp_path, **ours) as running:
+        env = environment(str(running.served.url), GSLB_TOKEN="fake-admin")
+        gslb = Command(running, env, monkeypatch, capsys)
+        assert (await gslb("status", GSLB_CACERT=str(tmp_path / "ours.pem"))).code == 0
+        assert (await gslb("status", GSLB_CACERT=str(tmp_path / "other.pem"))).code == 9
+        assert (await gslb("status", GSLB_CACERT=str(tmp_path / "none.pem"))).code == 2
+
+
+async def test_the_feed_gives_events_with_their_documents(gslb: Command) -> None:
+    client = Client({**gslb.env})
+    feed = client.feed()
+    kind, body = await asyncio.to_thread(next, feed)
+    assert (kind, body["cluster"]) == ("snapshot", "test")
+    await gslb.live.operator.tell("eu fell", site="eu")
+    kind, body = await asyncio.to_thread(next, feed)
+    assert (kind, body["text"], body["seq"]) == ("change", "eu fell", 1)
+    gslb.live.operator.cut()
+    assert await asyncio.to_thread(next, feed) == ("gap", {"after": 1})
+    assert await asyncio.to_thread(next, feed, None) is None
+    with pytest.raises(Stop, match="token"):
+        await asyncio.to_thread(next, Client({**gslb.env, "GSLB_TOKEN": "wrong"}).feed())
 
 
 async def test_events_are_lines_and_json_lines(gslb: Command) -> None:

@@ -19,6 +19,7 @@ from gslb.cli.main import run
 from gslb.cli.render import Face, clean, fit, parse_time, span
 from tests.api.live import live
 from tests.cli.test_against_the_api import Command, environment
+from tests.kit import until
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -151,7 +152,9 @@ def test_check_of_a_right_file_says_the_next_command(capsys: pytest.CaptureFixtu
     assert f"Next: gslb run --config {file}" in told.err
 
 
-async def test_break_and_mend_reach_the_switchboard(tmp_path: Path) -> None:
+async def test_break_and_mend_reach_the_switchboard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     asked: list[tuple[str, str, object]] = []
 
     async def switch(request: web.Request) -> web.Response:
@@ -165,7 +168,8 @@ async def test_break_and_mend_reach_the_switchboard(tmp_path: Path) -> None:
         web.delete("/demo/faults/{site}", switch),
     )
     async with live(tmp_path, extra_routes=routes) as running:
-        gslb = Command(running, environment(str(running.served.url), GSLB_TOKEN="fake-admin"))
+        env = environment(str(running.served.url), GSLB_TOKEN="fake-admin")
+        gslb = Command(running, env, monkeypatch, capsys)
         for arguments in (
             ("break", "eu", "store", "hang"),
             ("mend", "eu", "store"),
@@ -188,6 +192,13 @@ def terminal() -> Iterator[tuple[int, int]]:
     os.close(theirs)
 
 
+def interrupted(process: asyncio.subprocess.Process) -> bool:
+    """Interrupt it if it goes on: a signal just before it begins to read is seen at the next."""
+    if process.returncode is None:
+        process.send_signal(signal.SIGINT)
+    return process.returncode is not None
+
+
 @pytest.mark.parametrize(("key", "code", "said"), [("y", 0, 1), ("n", 1, 0), ("\x03", 130, 0)])
 async def test_on_a_terminal_a_drain_is_asked_for_once(
     tmp_path: Path, terminal: tuple[int, int], key: str, code: int, said: int
@@ -205,7 +216,7 @@ async def test_on_a_terminal_a_drain_is_asked_for_once(
         async with asyncio.timeout(30):
             before = await process.stderr.readuntil(b"Drain eu? [y/N]: ")
             if key == "\x03":
-                process.send_signal(signal.SIGINT)
+                await until(lambda: interrupted(process), 25, every_s=0.3)
             else:
                 os.write(ours, f"{key}\n".encode())
             await process.communicate()
