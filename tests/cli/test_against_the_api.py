@@ -15,10 +15,23 @@ import yaml
 from gslb.cli.client import Client, Stop
 from gslb.cli.main import run
 from gslb.domain.control import Mode
+from gslb.domain.health import Loss
 from gslb.domain.messages import EventKind
+from gslb.domain.topology import Ability, Limits, SiteName
 from gslb.domain.traffic import Change, Plan, Pool
 from gslb.domain.world import BackendView, Memory
-from tests.api.fake_operator import AP, DNS, EU, QUAY, US, FakeOperator, a_world, answer, down
+from tests.api.fake_operator import (
+    AP,
+    DNS,
+    EU,
+    QUAY,
+    STORE,
+    US,
+    FakeOperator,
+    a_world,
+    answer,
+    down,
+)
 from tests.api.live import Live, live
 from tests.kit import free_port, need, until
 
@@ -80,11 +93,22 @@ async def gslb(
         yield Command(running, env, monkeypatch, capsys)
 
 
-def fell(operator: FakeOperator, *sites: str) -> None:
+def fell(operator: FakeOperator, *sites: SiteName) -> None:
     """These sites are down, and not in the answer."""
     world = a_world()
-    for site in (EU, US, AP):
-        world = down(world, site) if site in sites else world
+    for site in sites:
+        world = down(world, site)
+        (reason,) = world.states[site].reasons
+        loss = Loss(
+            aspect=STORE,
+            takes=(Ability.READ, Ability.WRITE),
+            service=None,
+            reason=reason,
+            first_fail_s=90.0,
+            moves_at_s=91.0,
+        )
+        lost = replace(world.states[site], losses=(loss,))
+        world = replace(world, states={**world.states, site: lost})
     left = answer(*(s for s in (EU, US, AP) if s not in sites))
     view = replace(world.backends[DNS], served={QUAY: left}, wanted={QUAY: left})
     operator._world = replace(world, backends={DNS: view})
@@ -223,12 +247,22 @@ async def test_a_dry_run_says_nothing_to_the_store(gslb: Command) -> None:
     assert gslb.live.operator.said == []
 
 
-async def test_a_guard_that_refuses_ends_with_6_and_its_id(gslb: Command) -> None:
-    fell(gslb.live.operator, US, AP)
+async def test_a_guard_that_refuses_ends_with_6_and_its_id_and_may_be_skipped(
+    gslb: Command,
+) -> None:
+    operator = gslb.live.operator
+    fell(operator, AP)
+    two = replace(operator.world.topology.services[0], limits=Limits(min_sites=2))
+    topology = replace(operator.world.topology, services=(two,))
+    operator._world = replace(operator.world, topology=topology)
     ran = await gslb("drain", "eu", "--reason", "x", "--yes")
     assert ran.code == 6
-    assert "refused by min_sites" in ran.err
-    assert gslb.live.operator.said == []
+    assert "✗ refused by min_sites" in ran.err
+    assert "--skip min_sites" in ran.err
+    assert operator.said == []
+    ran = await gslb("drain", "eu", "--reason", "x", "--yes", "--skip", "min_sites")
+    assert ran.code == 0, ran.err
+    assert operator.said[0][1].skip == ("min_sites",)  # type: ignore[attr-defined]  # an Override
 
 
 async def test_wait_ends_with_7_when_it_is_not_read_back_in_time(gslb: Command) -> None:
