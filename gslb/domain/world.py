@@ -146,7 +146,8 @@ class World:
     backends: Mapping[BackendName, BackendView] = field(default_factory=dict)
     wishes: Mapping[ServiceName, tuple[Wish, ...]] = field(default_factory=dict)
     """What steering wanted when it last decided (for the first backend of the service)."""
-    passed_guards: Mapping[ServiceName, tuple[str, ...]] = field(default_factory=dict)
+    passed_guards: Mapping[SiteName, tuple[str, ...]] = field(default_factory=dict)
+    """What the guards said of the last move of a site that was let through."""
     refusals: tuple[Refusal, ...] = ()
     waiting: Mapping[BackendName, Plan] = field(default_factory=dict)
     """Plans that wait for a person's confirm."""

@@ -10,6 +10,7 @@ from gslb.domain.traffic import Plan
 from gslb.domain.world import Memory, Refusal, World
 from gslb.policy.able import DAY_S
 from gslb.policy.case import Move
+from gslb.policy.guard import GUARDS
 from gslb.policy.ledger import Ledger
 from gslb.policy.moment import Moment
 from gslb.policy.plan import Decided
@@ -36,8 +37,22 @@ def carried_out(
             world = _leaves(world, d.service.name, move, moment, ledger)
         elif came and not left:
             world = _enters(world, d.service.name, move, backend, moment, ledger)
+        if left != came:
+            world = _let_through(world, d, move, backend)
     _say(world, d, backend, plan, ledger)
     return world
+
+
+def _let_through(world: World, d: Decided, move: Move, backend: BackendSpec) -> World:
+    """For explain: who was asked, and what was left."""
+    assert move.site is not None
+    asked = " ".join(g.id for g in GUARDS if g.applies(move))
+    limits = d.service.limits
+    line = (
+        f"pass when it {'left' if move.leaving else 'entered'} {d.service.name} at {backend.name} "
+        f"({', '.join(move.after)} in; at least {limits.min_sites} wanted): {asked}"
+    )
+    return replace(world, passed_guards={**world.passed_guards, move.site: (line,)})
 
 
 def say_refusals(world: World, refusals: tuple[Refusal, ...], ledger: Ledger) -> None:
