@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gslb.domain.control import OwnerKind
-from gslb.domain.health import Alarm, AlarmKind
 from gslb.domain.messages import Apply, EventKind, Read
-from gslb.domain.topology import BackendSpec, Drift, Service
+from gslb.domain.topology import BackendSpec, Drift
 from gslb.domain.traffic import Change, Fencing, Generation, Plan
 from gslb.domain.world import BackendView, Refusal, World
-from gslb.policy.able import HOUR_S, Able, able, word_on
+from gslb.policy.able import HOUR_S
 from gslb.policy.evidence import Looks
 from gslb.policy.fit import pool_of, same
 from gslb.policy.learn_backends import in_conflict, put, say_answer, view_of
@@ -38,7 +36,7 @@ def act(world: World, looks: Looks, moment: Moment, ledger: Ledger) -> World:
     world = replace(
         world, refusals=_since(world, (*kept, *refusals)), wishes={**world.wishes, **wishes}
     )
-    return returned(_alarms(world, moment, ledger), ledger)
+    return returned(world, ledger)
 
 
 def _at_backend(
@@ -282,31 +280,3 @@ def _since(world: World, refusals: tuple[Refusal, ...]) -> tuple[Refusal, ...]:
         replace(r, since_s=began.get((r.guard, r.service, r.backend, r.site), r.since_s))
         for r in refusals
     )
-
-
-def _alarms(world: World, moment: Moment, ledger: Ledger) -> World:
-    """What only steering can see: nobody is able, or only a site that a person drained."""
-    found: list[Alarm] = []
-    for service in world.topology.services:
-        found += _service_alarms(world, service, moment)
-    kinds = (AlarmKind.ALL_DOWN, AlarmKind.ONLY_HEALTHY_DRAINED)
-    kept = tuple(a for a in world.alarms if a.kind not in kinds)
-    return replace(world, alarms=(*kept, *found))
-
-
-def _service_alarms(world: World, service: Service, moment: Moment) -> list[Alarm]:
-    can = {e.site: able(world, e.site, service) for e in service.endpoints}
-    if any(x is Able.UNKNOWN for x in can.values()):
-        return []
-    whole = [s for s, x in can.items() if x is Able.YES]
-    if not whole:
-        text = f"{service.name}: no site is able; what is served stays"
-        return [Alarm(kind=AlarmKind.ALL_DOWN, text=text, service=service.name)]
-    words = [word_on(world, s, service, moment) for s in whole]
-    if all(
-        w is not None and w.action == "drain" and w.owner.kind is OwnerKind.PERSON for w in words
-    ):
-        text = f"{service.name}: the only able site is drained by hand ({', '.join(whole)})"
-        kind = AlarmKind.ONLY_HEALTHY_DRAINED
-        return [Alarm(kind=kind, text=text, service=service.name, site=whole[0])]
-    return []

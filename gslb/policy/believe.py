@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 from gslb.domain.control import OwnerKind
-from gslb.domain.health import Alarm, SiteState, SiteVerdict, Verdict
+from gslb.domain.health import Alarm, AlarmKind, SiteState, SiteVerdict, Verdict
 from gslb.domain.messages import EventKind
-from gslb.domain.topology import SiteName
+from gslb.domain.topology import Service, SiteName
 from gslb.domain.world import Memory, World
+from gslb.policy.able import Able, able, word_on
 from gslb.policy.diagnose import diagnose
 from gslb.policy.evidence import Looks, look, needed, unseen
 from gslb.policy.ledger import Ledger
@@ -28,8 +29,11 @@ def believe(world: World, moment: Moment, ledger: Ledger) -> tuple[World, Looks]
     states = {s: _same_or_new(world.states.get(s), state) for s, state in states.items()}
     for site, state in states.items():
         world = _turned(world, looks, world.states.get(site), state, ledger)
+    world = replace(world, states=states)
+    for service in world.topology.services:
+        alarms += _service_alarms(world, service, moment)
     _say_alarms(world.alarms, alarms, ledger)
-    world = replace(world, states=states, alarms=alarms)
+    world = replace(world, alarms=alarms)
     return _ramps_end(replace(world, settled=_settled(world, looks, moment)), moment, ledger), looks
 
 
@@ -147,6 +151,25 @@ def _say_alarms(before: tuple[Alarm, ...], after: tuple[Alarm, ...], ledger: Led
         if name(a) not in present:
             text = f"over: {a.text}"
             ledger.say(EventKind.ALARM, text, site=a.site, service=a.service, before=str(a.kind))
+
+
+def _service_alarms(world: World, service: Service, moment: Moment) -> tuple[Alarm, ...]:
+    """Nobody is able, or only a site that a person drained."""
+    can = {e.site: able(world, e.site, service) for e in service.endpoints}
+    if any(x is Able.UNKNOWN for x in can.values()):
+        return ()
+    whole = [s for s, x in can.items() if x is Able.YES]
+    if not whole:
+        text = f"{service.name}: no site is able; what is served stays"
+        return (Alarm(kind=AlarmKind.ALL_DOWN, text=text, service=service.name),)
+    words = [word_on(world, s, service, moment) for s in whole]
+    if all(
+        w is not None and w.action == "drain" and w.owner.kind is OwnerKind.PERSON for w in words
+    ):
+        text = f"{service.name}: the only able site is drained by hand ({', '.join(whole)})"
+        kind = AlarmKind.ONLY_HEALTHY_DRAINED
+        return (Alarm(kind=kind, text=text, service=service.name, site=whole[0]),)
+    return ()
 
 
 def _settled(world: World, looks: Looks, moment: Moment) -> bool:

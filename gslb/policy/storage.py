@@ -1,6 +1,6 @@
 """`storage: false` at Quay is not yet the site's trouble (evidence.md 4.1)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gslb.domain.health import Alarm, AlarmKind, Loss, Verdict
 from gslb.domain.topology import SiteName
@@ -37,6 +37,8 @@ def _at_site(
         return (), ()  # its store is to blame, and is blamed by its own probe
     if _blamed_before(world, seen):
         return (_seen_by_quay_only(seen),), ()
+    if own and not _since_passed(own, seen):
+        return (), ()  # said while its store failed, and not asked again since
     dead = [name for name, all_of_it in looks.items() if any(x.down for x in stores(all_of_it))]
     if dead:
         text = (
@@ -44,7 +46,7 @@ def _at_site(
             f"{', '.join(dead)}'s is down: its preference list names another site's store"
         )
         return (), (Alarm(kind=AlarmKind.PREFERENCE, site=site, text=text),)
-    if not _since_all_stores_passed(looks, seen):
+    if not _since_passed([x for look in looks.values() for x in stores(look)], seen):
         return (), ()  # said while some store failed: not yet known whose it is
     if len(falses) > 1:
         names = ", ".join(x.aspect.site for x in falses)
@@ -75,16 +77,13 @@ def _blamed_before(world: World, seen: Look) -> bool:
     return state is not None and any(x.aspect == seen.aspect.name for x in state.losses)
 
 
-def _since_all_stores_passed(looks: Looks, seen: Look) -> bool:
-    """Were the last `fall` fails of `seen` all begun when no store was failing any more?
+def _since_passed(asked: Sequence[Look], seen: Look) -> bool:
+    """Were the last `fall` fails of `seen` all begun when none of these stores failed any more?
 
-    A false that was said while another site's store was dead outlives it by minutes, at the slow
-    pace of endtoend: it must not be held against whoever heals last.
+    A false that was said while a store was dead outlives it by minutes, at the slow pace of
+    endtoend: it must not be held against whoever heals last.
     """
-    if seen.track.fails < seen.aspect.fall:
+    if seen.track.fails < seen.aspect.fall or any(x.track.fails for x in asked):
         return False
-    all_stores = [x for all_of_it in looks.values() for x in stores(all_of_it)]
-    if any(x.track.fails for x in all_stores):
-        return False
-    healed_s = max((x.track.last_fail_s or 0.0 for x in all_stores), default=0.0)
+    healed_s = max((x.track.last_fail_s or 0.0 for x in asked), default=0.0)
     return min(seen.track.fail_begins) >= healed_s
