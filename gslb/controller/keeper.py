@@ -95,7 +95,7 @@ def event_document(event: Event) -> Document:
     """An event as the journal and the API show it; `type` and `at` (wall clock, seconds)."""
     document = {k: v for k, v in to_document(event).items() if v not in (None, [])}
     document["type"] = document.pop("kind")
-    document["at"] = document["wall_s"]
+    document["at"] = document.pop("wall_s")
     document.pop("boot_s", None)
     if event.owner is not None:
         document["owner"] = str(event.owner)

@@ -14,6 +14,8 @@ from gslb.ports import Clock, Document, Kept, Store
 PREFIX = "control/override/"
 PAUSE, MODE = "control/pause", "control/mode"
 STORE_TIMEOUT_S = 2.0
+NOT_LEARNED = float("inf")
+"""The end on a boot clock that may have been another one."""
 
 
 class Spoken:
@@ -42,7 +44,7 @@ class Spoken:
         for key, document in kept.documents.items():
             if key.startswith(PREFIX):
                 try:
-                    word = from_document(Override, document)
+                    word = replace(from_document(Override, document), ends_at_s=NOT_LEARNED)
                 except (ValueError, TypeError, KeyError):
                     continue
                 self._words[word.key] = word
@@ -134,7 +136,7 @@ class Spoken:
         self._pause = None
         if document is not None:
             try:
-                self._pause = from_document(Pause, document)
+                self._pause = replace(from_document(Pause, document), ends_at_s=NOT_LEARNED)
             except (ValueError, TypeError, KeyError):
                 self._unreadable = True
 

@@ -72,7 +72,7 @@ class MemoryStore:
 
 
 def _matches(entry: Entry, query: Query) -> bool:
-    wall_s: float = entry.document.get("wall_s", 0.0)
+    wall_s: float = entry.document.get("at", 0.0)
     return (
         entry.seq > (query.after or 0)
         and wall_s >= (query.since_wall_s or 0.0)

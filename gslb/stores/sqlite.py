@@ -78,8 +78,8 @@ class SqliteStore:
         return await self._send(lambda: _commit(self._db, rows, if_revision))
 
     async def append(self, documents: Sequence[Document]) -> int:
-        """As `ports.Store.append`. The field `wall_s` of an event is what `since_wall_s` reads."""
-        rows = [(document.get("wall_s", 0.0), json.dumps(document)) for document in documents]
+        """As `ports.Store.append`. The field `at` of an event is what `since_wall_s` reads."""
+        rows = [(document.get("at", 0.0), json.dumps(document)) for document in documents]
         return await self._send(lambda: _append(self._db, rows, self._journal_max))
 
     async def read(self, query: Query) -> Sequence[Entry]:

@@ -10,9 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-from pydantic import BaseModel
-
 import gslb
 from gslb.api.listen import Served, serve
 from gslb.api.server import make_app
@@ -84,8 +81,8 @@ class Doors:
 
     wire: Wire
     stack: AsyncExitStack
-    probes: dict[ProbeId, tuple[BaseModel, Probe]]
-    backends: dict[BackendName, tuple[BaseModel, Backend]]
+    probes: dict[ProbeId, tuple[object, Probe]]
+    backends: dict[BackendName, tuple[object, Backend]]
 
     async def open(self, configuration: Configuration) -> None:
         """Open what is new or has other settings; what stays as it was stays open.
@@ -114,7 +111,7 @@ async def open_house(
     *,
     log: bool = True,
     clock: Clock | None = None,
-    extra_routes: Sequence[web.RouteDef] = (),
+    extra_routes: Sequence[Any] = (),
 ) -> AsyncIterator[House]:
     """All that `gslb run` is, until the block ends. Raises ConfigError, StoreError, OSError."""
     configuration = load(path, KINDS)

@@ -41,10 +41,9 @@ async def _run(path: Path) -> None:
         gc.collect()
         gc.freeze()
         logging.getLogger("gslb").info("runs; API at %s, %s", house.url, house.served.socket)
-        reloading = asyncio.ensure_future(_reloads(house, again))
-        try:
+        async with asyncio.TaskGroup() as tasks:
+            reloading = tasks.create_task(_reloads(house, again), name="reloads")
             await ended.wait()
-        finally:
             reloading.cancel()
 
 

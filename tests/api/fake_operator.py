@@ -9,9 +9,10 @@ from gslb.controller.keeper import event_document
 from gslb.controller.operator import Told
 from gslb.domain.control import Mode, Now, Override, Owner, OwnerKind, Pause
 from gslb.domain.errors import StoreConflict, StoreError
-from gslb.domain.health import Cause, Reason, SiteState, SiteVerdict, Track, TrackKey, Verdict
+from gslb.domain.health import Cause, Loss, Reason, SiteState, SiteVerdict, Track, TrackKey, Verdict
 from gslb.domain.messages import Event, EventKind
 from gslb.domain.topology import (
+    Ability,
     Aspect,
     AspectName,
     BackendName,
@@ -119,7 +120,17 @@ def down(world: World, site: SiteName) -> World:
     """The same with a dead store at `site`."""
     text = "put: timeout after 2.0 s"
     reason = Reason(aspect=STORE, cause=Cause.TIMEOUT, text=text, since_s=90.0)
-    state = SiteState(site=site, verdict=SiteVerdict.DOWN, since_s=91.0, reasons=(reason,))
+    loss = Loss(
+        takes=(Ability.READ, Ability.WRITE),
+        service=None,
+        aspect=STORE,
+        reason=reason,
+        first_fail_s=90.0,
+        moves_at_s=91.0,
+    )
+    state = SiteState(
+        site=site, verdict=SiteVerdict.DOWN, since_s=91.0, reasons=(reason,), losses=(loss,)
+    )
     key = TrackKey(site, STORE, HERE)
     track = replace(
         world.tracks[key],

@@ -75,10 +75,10 @@ class Contract:
     async def test_the_journal_is_searched_by_fields_and_time(self, store: Store) -> None:
         await store.append(
             [
-                {"kind": "site", "site": "eu", "wall_s": 100.0},
-                {"kind": "site", "site": "us", "wall_s": 200.0},
-                {"kind": "answer", "site": "eu", "wall_s": 300.0},
-                {"kind": "answer", "site": None, "wall_s": 400.0},
+                {"kind": "site", "site": "eu", "at": 100.0},
+                {"kind": "site", "site": "us", "at": 200.0},
+                {"kind": "answer", "site": "eu", "at": 300.0},
+                {"kind": "answer", "site": None, "at": 400.0},
             ]
         )
 
