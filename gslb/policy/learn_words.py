@@ -1,8 +1,9 @@
 """Learning what people and alerts say, and a new configuration."""
 
 from dataclasses import replace
+from typing import TypeVar
 
-from gslb.domain.control import Override
+from gslb.domain.control import Override, Pause
 from gslb.domain.health import TrackKey
 from gslb.domain.messages import (
     Acknowledged,
@@ -17,6 +18,7 @@ from gslb.policy.ledger import Ledger
 
 GRACE_S = 60.0
 CONFIRMED_S = 900.0
+Word = TypeVar("Word", Override, Pause)
 
 
 def control_changed(world: World, seen: ControlChanged, ledger: Ledger) -> World:
@@ -36,9 +38,7 @@ def control_changed(world: World, seen: ControlChanged, ledger: Ledger) -> World
     _say_pause(world, seen, ledger)
     if seen.mode != world.mode:
         ledger.say(EventKind.MODE, f"mode {world.mode} → {seen.mode}", after=str(seen.mode))
-    pause = seen.pause
-    if pause is not None and pause.ends_wall_s is not None:
-        pause = replace(pause, ends_at_s=_boot(world, pause.ends_wall_s, ledger))
+    pause = None if seen.pause is None else _with_end(world, seen.pause, world.pause, ledger)
     return replace(
         world,
         revision=seen.revision,
@@ -98,18 +98,19 @@ def _track_stays(key: TrackKey, kept: set[tuple[SiteName, AspectName]]) -> bool:
     return (key.site, key.aspect) in kept
 
 
-def _with_end(world: World, word: Override, before: Override | None, ledger: Ledger) -> Override:
+def _with_end(world: World, word: Word, before: Word | None, ledger: Ledger) -> Word:
+    """With its end on the boot clock, once. One from the store has only its wall time, which may
+    be wrong after a start: nothing of it ends within the first 60 s."""
     if before is not None and before.ends_wall_s == word.ends_wall_s:
         return replace(word, ends_at_s=before.ends_at_s)
-    return replace(word, ends_at_s=_boot(world, word.ends_wall_s, ledger))
-
-
-def _boot(world: World, wall_s: float, ledger: Ledger) -> float:
-    """A wall time as boot time. After a start nothing ends within the first 60 s."""
+    if word.ends_wall_s is None or word.ends_at_s != float("inf"):
+        return word
     now = ledger.now
-    ends_s = now.boot_s + max(wall_s - now.wall_s, 0.0)
+    ends_s = now.boot_s + max(word.ends_wall_s - now.wall_s, 0.0)
     just_started = now.boot_s - world.started_s < GRACE_S
-    return max(ends_s, world.started_s + GRACE_S) if just_started else ends_s
+    return replace(
+        word, ends_at_s=max(ends_s, world.started_s + GRACE_S) if just_started else ends_s
+    )
 
 
 def _say_pause(world: World, seen: ControlChanged, ledger: Ledger) -> None:
