@@ -11,7 +11,8 @@ from gslb.domain.health import AlarmKind, SiteVerdict, Verdict
 from gslb.domain.topology import Service
 from gslb.domain.traffic import Fencing
 from gslb.domain.world import BackendView, World
-from gslb.policy.able import Able, able
+from gslb.policy.able import Able, able, words_on
+from gslb.policy.moment import Moment
 from gslb.policy.summary import traffic
 
 Labels = dict[str, str]
@@ -36,7 +37,7 @@ GAUGES = {
     "site_state_since_timestamp_seconds": "Since when the site is in its state.",
     "site_traffic_ratio": "Share of all answers that could name this site.",
     "site_out": "1 while the site is held out, by whom.",
-    "override_expiry_timestamp_seconds": "When the override ends; absent without one.",
+    "override_expiry_timestamp_seconds": "When the override in force ends; absent without one.",
     "shared_outage": "1 while it fails everywhere and nothing is moved.",
     "alarm": "1 while this asks for a person.",
     "service_sites_in": "Sites in the answer, at the backend with the fewest.",
@@ -109,12 +110,12 @@ def _sites(world: World, now: Now) -> Iterator[Row]:
         holder = (t.owner.kind if t.owner else OwnerKind.AUTO) if t.state == "out" else None
         for owner in OwnerKind:
             yield "site_out", {"site": site.name, "owner": owner}, float(owner is holder)
+        said = words_on(world, site.name, None, Moment(now.boot_s))
         for action in Action:
-            said = [o for o in world.overrides if (o.site, o.action) == (site.name, action)]
-            if said:
-                ends_s = max(o.ends_wall_s for o in said)
+            ends = [o.ends_wall_s for o in said if o.action is action]
+            if ends:
                 labels = {"site": str(site.name), "action": str(action)}
-                yield "override_expiry_timestamp_seconds", labels, ends_s
+                yield "override_expiry_timestamp_seconds", labels, ends[0]
 
 
 def _aspects(world: World, now: Now) -> Iterator[Row]:

@@ -24,9 +24,10 @@ def owner_words(seen: Traffic, now: Now) -> str:
     """`, taken out by the controller`, `, held out by person:kim until …`."""
     if seen.owner is None or seen.state == "in":
         return ""
-    others = [str(o) for o in seen.owners[1:]]
+    auto = OwnerKind.AUTO
+    others = ["the controller" if o.kind is auto else str(o) for o in seen.owners[1:]]
     also = f" (and by {', '.join(others)})" if others else ""
-    if seen.owner.kind is OwnerKind.AUTO:
+    if seen.owner.kind is auto:
         return f", taken out by the controller{also}"
     until = ""
     if seen.until_wall_s is not None:
