@@ -108,6 +108,15 @@ class Finding:
     detail: str = ""
     latency_s: float = 0.0
 
+    @classmethod
+    def of(
+        cls, aspect: str, latency_s: float = 0.0, cause: Cause | None = None, detail: str = ""
+    ) -> "Finding":
+        """A pass, or what the class of its cause makes of it."""
+        blind = cause is not None and cause.kind is CauseClass.BLIND
+        outcome = Outcome.PASS if cause is None else Outcome.BLIND if blind else Outcome.FAIL
+        return cls(aspect=aspect, outcome=outcome, cause=cause, detail=detail, latency_s=latency_s)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryFacts:
@@ -201,7 +210,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """Abilities that diagnosis says a site has lost, why, and from when on that may move traffic."""
+    """Abilities that diagnosis says a site has lost, why, and since when that may move traffic."""
 
     takes: tuple[Ability, ...]
     service: ServiceName | None

@@ -2,15 +2,14 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field
 
 from gslb.domain.errors import WireError
-from gslb.domain.health import Cause, CauseClass, Finding, Outcome, Seen
+from gslb.domain.health import Cause, Finding, Seen
 from gslb.ports import Adapter
 from gslb.wire import Wire
 from gslb.wire.http import Reply, Request
@@ -48,8 +47,7 @@ class HttpProbe:
     """One question, one finding."""
 
     def __init__(self, settings: Settings, wire: Wire) -> None:
-        self._settings = settings
-        self._wire = wire
+        self._settings, self._wire = settings, wire
 
     async def run(self) -> Seen:
         """`http`: pass, or why not."""
@@ -69,17 +67,9 @@ class HttpProbe:
             latency_s = reply.took_s
             self._judge(reply)
         except WireError as error:
-            cause = Cause(error.cause)
-            outcome = Outcome.BLIND if cause.kind is CauseClass.BLIND else Outcome.FAIL
-            detail = f"{settings.path}: {error}"
-        else:
-            return Seen(
-                findings=(Finding(aspect="http", outcome=Outcome.PASS, latency_s=latency_s),)
-            )
-        finding = Finding(
-            aspect="http", outcome=outcome, cause=cause, detail=detail, latency_s=latency_s
-        )
-        return Seen(findings=(finding,))
+            cause, detail = Cause(error.cause), f"{settings.path}: {error}"
+            return Seen(findings=(Finding.of("http", latency_s, cause, detail),))
+        return Seen(findings=(Finding.of("http", latency_s),))
 
     def _judge(self, reply: Reply) -> None:
         settings = self._settings
@@ -119,19 +109,14 @@ def _differ(found: Any, wanted: Any) -> bool:
 
 def _cause(status: int) -> Cause:
     """We send no credentials, so a 401 or 403 is the answer, and not ours to mend."""
-    match status:
-        case 429:
-            return Cause.OVERLOAD
-        case 502 | 503 | 504:
-            return Cause.GATEWAY
-        case _:
-            return Cause.MISMATCH
+    if status == 429:
+        return Cause.OVERLOAD
+    return Cause.GATEWAY if status in (502, 503, 504) else Cause.MISMATCH
 
 
-@asynccontextmanager
-async def open_probe(settings: Settings, wire: Wire) -> AsyncIterator[HttpProbe]:
+def open_probe(settings: Settings, wire: Wire) -> nullcontext[HttpProbe]:
     """Nothing is held beside the wire."""
-    yield HttpProbe(settings, wire)
+    return nullcontext(HttpProbe(settings, wire))
 
 
 ADAPTER = Adapter(kind="http", settings=Settings, open=open_probe)

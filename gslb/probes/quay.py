@@ -7,8 +7,8 @@ without, somebody in front says that nobody is. And slow is not down (evidence.m
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,8 +43,7 @@ class Site:
     """A Quay at one address, asked by its name, each time as a new client would."""
 
     def __init__(self, settings: Settings, wire: Wire) -> None:
-        self._settings = settings
-        self._wire = wire
+        self._settings, self._wire = settings, wire
 
     async def ask(self, path: str, timeout_s: float) -> Reply:
         settings = self._settings
@@ -63,8 +62,7 @@ class Front:
     """Is there a Quay that answers, and what does it say of this instance and of itself?"""
 
     def __init__(self, settings: Settings, wire: Wire) -> None:
-        self._site = Site(settings, wire)
-        self._timeout_s = settings.timeout_s
+        self._site, self._timeout_s = Site(settings, wire), settings.timeout_s
         self._config_every_s = settings.config_every_s
         self._config_at_s: float | None = None
         self._recovery = False
@@ -91,8 +89,7 @@ class Front:
         services = _services(reply)
         if services is None:
             return (_stranger(reply, "/health/instance"),)
-        front = Finding(aspect="quay.front", outcome=Outcome.PASS, latency_s=reply.took_s)
-        return (front, _instance(services, reply.took_s))
+        return (Finding.of("quay.front", reply.took_s), _instance(services, reply.took_s))
 
     async def _without_dependencies(self) -> Finding:
         """Instance waits for database and directory; the ping, or what a front serves, does not."""
@@ -107,7 +104,7 @@ class Front:
         except WireError as error:
             return _trouble("quay.front", Cause(error.cause), f"{path}: {error}")
         if passes:
-            return Finding(aspect="quay.front", outcome=Outcome.PASS, latency_s=reply.took_s)
+            return Finding.of("quay.front", reply.took_s)
         return _stranger(reply, path)
 
     async def _read_config(self) -> RegistryFacts | None:
@@ -134,8 +131,7 @@ class Endtoend:
     """What Quay says of its store, database, directory and Redis. Only Quay's own JSON counts."""
 
     def __init__(self, settings: Settings, wire: Wire) -> None:
-        self._site = Site(settings, wire)
-        self._deadline_s = settings.deadline_s
+        self._site, self._deadline_s = Site(settings, wire), settings.deadline_s
 
     async def run(self) -> Seen:
         """One finding for each part; all blind when Quay itself did not say anything."""
@@ -147,7 +143,7 @@ class Endtoend:
             return _blind(cause if cause.kind is CauseClass.BLIND else Cause.SLOW, str(error))
         services = _services(reply) or {}
         findings = [
-            Finding(aspect=f"quay.{part}", outcome=Outcome.PASS, latency_s=reply.took_s)
+            Finding.of(f"quay.{part}", reply.took_s)
             if services[part]
             else _trouble(f"quay.{part}", Cause.UNHEALTHY, f"{part}: false", reply.took_s)
             for part in PARTS
@@ -180,7 +176,7 @@ def _instance(services: Mapping[str, bool], latency_s: float) -> Finding:
     false = ", ".join(sorted(name[:40] for name, good in services.items() if not good)[:20])
     if false:
         return _trouble("quay.instance", Cause.UNHEALTHY, f"{false}: false", latency_s)
-    return Finding(aspect="quay.instance", outcome=Outcome.PASS, latency_s=latency_s)
+    return Finding.of("quay.instance", latency_s)
 
 
 def _stranger(reply: Reply, path: str) -> Finding:
@@ -197,18 +193,16 @@ def _stranger(reply: Reply, path: str) -> Finding:
 
 
 def _trouble(aspect: str, cause: Cause, detail: str, latency_s: float = 0.0) -> Finding:
-    outcome = Outcome.BLIND if cause.kind is CauseClass.BLIND else Outcome.FAIL
-    return Finding(aspect=aspect, outcome=outcome, cause=cause, detail=detail, latency_s=latency_s)
+    return Finding.of(aspect, latency_s, cause, detail)
 
 
 def _blind(cause: Cause, detail: str) -> Seen:
     return Seen(findings=tuple(_trouble(f"quay.{part}", cause, detail) for part in PARTS))
 
 
-@asynccontextmanager
-async def open_quay(settings: Settings, wire: Wire) -> AsyncIterator[Front | Endtoend]:
+def open_quay(settings: Settings, wire: Wire) -> nullcontext[Front | Endtoend]:
     """The part that the settings name."""
-    yield Front(settings, wire) if settings.part == "front" else Endtoend(settings, wire)
+    return nullcontext((Front if settings.part == "front" else Endtoend)(settings, wire))
 
 
 ADAPTER = Adapter(kind="quay", settings=Settings, open=open_quay)

@@ -10,8 +10,8 @@ import asyncio
 import hashlib
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -22,7 +22,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, Field
 
 from gslb.domain.errors import WireError
-from gslb.domain.health import Cause, CauseClass, Finding, Outcome, Seen
+from gslb.domain.health import Cause, Finding, Outcome, Seen
 from gslb.ports import Adapter
 from gslb.wire import Wire
 from gslb.wire.credentials import Keys, Secret, ambient_keys, aws_keys
@@ -58,9 +58,7 @@ class Settings(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True
     @property
     def sentinel(self) -> str:
         """The name of its sentinel in `Wire.sentinels`: bucket URL and prefix."""
-        return "/".join(
-            part for part in (self.endpoint, self.bucket, self.prefix.strip("/")) if part
-        )
+        return _joined(self.endpoint, self.bucket, self.prefix.strip("/"))
 
 
 @dataclass(slots=True)
@@ -71,31 +69,33 @@ class Chain:
     tls: SSLContext | None
     steps: list[tuple[str, float]] = field(default_factory=list)
 
+    @property
+    def slowest_s(self) -> float:
+        return max((took_s for _, took_s in self.steps), default=0.0)
+
 
 class S3:
     """One bucket, seen through our own objects in it."""
 
     def __init__(self, settings: Settings, wire: Wire) -> None:
-        self._settings = settings
-        self._wire = wire
-        host = settings.endpoint.replace("://", f"://{settings.bucket}.")
-        self._bucket_url = (
-            host if not settings.path_style else f"{settings.endpoint}/{settings.bucket}"
-        )
-        self._folder = "/".join(
-            p for p in (settings.prefix.strip("/"), "gslb", settings.cluster) if p
-        )
+        self._settings, self._wire = settings, wire
+        self._bucket_url = f"{settings.endpoint}/{settings.bucket}"
+        if not settings.path_style:
+            self._bucket_url = settings.endpoint.replace("://", f"://{settings.bucket}.")
+        self._folder = _joined(settings.prefix.strip("/"), "gslb", settings.cluster)
         self._busy: set[int] = set()
 
     async def run(self) -> Seen:
         """Both chains; `store.list` only where reading passes."""
         aspects = ("store.write", "store.read")
         try:
-            keys = await (ambient_keys() if self._settings.keys is None else _given(self._settings))
+            secret = self._settings.keys
+            keys = aws_keys(secret) if secret else await ambient_keys()
             secure = self._settings.endpoint.startswith("https:")
             tls = client_context(self._settings.ca) if secure else None
         except WireError as error:
-            return Seen(findings=tuple(_trouble(aspect, error) for aspect in aspects))
+            trouble = Cause(error.cause), str(error)
+            return Seen(findings=tuple(Finding.of(aspect, 0.0, *trouble) for aspect in aspects))
         known = self._wire.sentinels.get(self._settings.sentinel)
         chains = [Chain(keys, tls), Chain(keys, tls), Chain(keys, tls)]
         async with asyncio.TaskGroup() as both:
@@ -117,8 +117,8 @@ class S3:
         try:
             await steps(chain)
         except WireError as error:
-            return _trouble(aspect, error, _slowest_s(chain))
-        return Finding(aspect=aspect, outcome=Outcome.PASS, latency_s=_slowest_s(chain))
+            return Finding.of(aspect, chain.slowest_s, Cause(error.cause), str(error))
+        return Finding.of(aspect, chain.slowest_s)
 
     async def _write(self, chain: Chain) -> None:
         # Runs may overlap while one hangs: each has an object of its own, of a few in all.
@@ -157,9 +157,8 @@ class S3:
             if known:
                 raise WireError(Cause.MISSING, "sentinel: the object that we once wrote is gone")
             # The same from every replica, so that two that write it at once agree.
-            content = hashlib.shake_256(f"{self._settings.cluster} {name}".encode()).digest(
-                SENTINEL_SIZE
-            )
+            seed = f"{self._settings.cluster} {name}".encode()
+            content = hashlib.shake_256(seed).digest(SENTINEL_SIZE)
             _expect(await self._step(chain, "sentinel put", "PUT", key, content), "sentinel put")
             sentinels.setdefault(name, hashlib.sha256(content).hexdigest())
             return
@@ -206,21 +205,8 @@ class S3:
             chain.steps.append((name, asyncio.get_running_loop().time() - begun_s))
 
 
-async def _given(settings: Settings) -> Keys:
-    assert settings.keys is not None
-    return aws_keys(settings.keys)
-
-
-def _slowest_s(chain: Chain) -> float:
-    return max((took_s for _, took_s in chain.steps), default=0.0)
-
-
-def _trouble(aspect: str, error: WireError, latency_s: float = 0.0) -> Finding:
-    cause = Cause(error.cause)
-    outcome = Outcome.BLIND if cause.kind is CauseClass.BLIND else Outcome.FAIL
-    return Finding(
-        aspect=aspect, outcome=outcome, cause=cause, detail=str(error), latency_s=latency_s
-    )
+def _joined(*parts: str) -> str:
+    return "/".join(filter(None, parts))
 
 
 def _code(reply: Reply) -> str:
@@ -246,10 +232,9 @@ def _expect(reply: Reply, step: str) -> None:
     raise WireError(cause, f"{step}: {reply.status} {code}".rstrip())
 
 
-@asynccontextmanager
-async def open_s3(settings: Settings, wire: Wire) -> AsyncIterator[S3]:
+def open_s3(settings: Settings, wire: Wire) -> nullcontext[S3]:
     """Nothing is held beside the wire."""
-    yield S3(settings, wire)
+    return nullcontext(S3(settings, wire))
 
 
 ADAPTER = Adapter(kind="s3", settings=Settings, open=open_s3)
