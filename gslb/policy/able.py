@@ -137,7 +137,10 @@ def ramp_share(world: World, service: Service, site: SiteName, moment: Moment) -
     began_s = dict(memory.ramps).get(service.name) if memory is not None else None
     timing = world.topology.site(site).timing
     if began_s is None:
-        return 100
+        # It enters by the first step, not in full: its ramp begins with the change itself.
+        weighted = any(b.shape.weights for b in world.topology.backends if b.name in service.via)
+        out = memory is not None and any(name == service.name for name, *_ in memory.left)
+        return timing.ramp[0] if weighted and out else 100
     for number, share in enumerate(timing.ramp):
         last = number == len(timing.ramp) - 1
         if last or not moment.reached(began_s + (number + 1) * timing.ramp_step_s):
