@@ -5,7 +5,7 @@ from dataclasses import replace
 from gslb.domain.control import OwnerKind
 from gslb.domain.health import Alarm, AlarmKind, SiteState, SiteVerdict, Verdict
 from gslb.domain.messages import EventKind
-from gslb.domain.topology import Service, SiteName
+from gslb.domain.topology import Role, Service, SiteName
 from gslb.domain.world import Memory, World
 from gslb.policy.able import Able, able, word_on
 from gslb.policy.diagnose import diagnose
@@ -81,6 +81,7 @@ def _blind(world: World, looks: Looks, moment: Moment) -> str | None:
         for site in looks.values()
         for x in site
         if x.aspect.base.startswith(("store.", "quay.front", "http"))
+        and x.aspect.role is Role.DECIDES  # `store.list` is not asked while reading fails
         and (x.track.counted_s is not None or x.track.blind_s is not None)
     ]
     sites = {x.aspect.site for x in asked}
@@ -108,7 +109,8 @@ def _turned(
     if was is after.verdict:
         return world
     memory = world.memories.get(after.site, Memory(site=after.site))
-    why = f" because {after.reasons[0].text}" if after.reasons else ""
+    said = after.reasons and after.verdict is not SiteVerdict.UP
+    why = f" because {after.reasons[0].text}" if said else ""
     if after.verdict is SiteVerdict.DOWN:
         world, memory = _falls(world, memory, ledger)
     elif was is SiteVerdict.DOWN:
@@ -159,6 +161,10 @@ def _service_alarms(world: World, service: Service, moment: Moment) -> tuple[Ala
     if any(x is Able.UNKNOWN for x in can.values()):
         return ()
     whole = [s for s, x in can.items() if x is Able.YES]
+    readable = [s for s in can if able(world, s, service, service.accept) is Able.YES]
+    if not whole and readable:
+        text = f"{service.name}: no site takes writes; {', '.join(readable)} can be read"
+        return (Alarm(kind=AlarmKind.READ_ONLY, text=text, service=service.name),)
     if not whole:
         text = f"{service.name}: no site is able; what is served stays"
         return (Alarm(kind=AlarmKind.ALL_DOWN, text=text, service=service.name),)
