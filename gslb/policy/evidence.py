@@ -137,7 +137,7 @@ def loss(seen: Look, text: str, starts_s: float, dwell_s: float) -> Loss:
     completes it.
     """
     aspect, track = seen.aspect, seen.track
-    ends_s = starts_s + dwell_s
+    ends_s = max(starts_s, track.covered_since_s or 0.0) + dwell_s
     if not track.fails and (track.last_fail_s or 0.0) < ends_s:
         ends_s = NEVER
     return Loss(
