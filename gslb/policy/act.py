@@ -22,15 +22,14 @@ REREAD_S = 1.0
 def act(world: World, looks: Looks, moment: Moment, ledger: Ledger) -> World:
     """Decide for every backend; what is refused is said once."""
     decided: list[Decided] = []
+    asleep: list[str] = []
     for backend in world.topology.backends:
         world, found = _at_backend(world, looks, backend, moment, ledger)
         decided += found
+        asleep += [] if found else [backend.name]
     refusals = tuple(r for d in decided for r in d.refusals)
     # A backend that is busy or unknown was not decided on: its refusals stand as they were.
-    seen = {r.backend for r in refusals} | {
-        b.name for b in world.topology.backends if world.backends[b.name].known
-    }
-    kept = tuple(r for r in world.refusals if r.backend not in seen)
+    kept = tuple(r for r in world.refusals if r.backend in asleep)
     say_refusals(world, refusals, ledger)
     wishes = {d.service.name: d.wishes for d in reversed(decided)}
     world = replace(
