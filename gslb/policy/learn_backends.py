@@ -139,6 +139,8 @@ def backend_failed(world: World, seen: BackendFailed, ledger: Ledger) -> World:
 def save_failed(world: World, seen: SaveFailed, ledger: Ledger) -> World:
     """It was not sent. On a conflict the newer words arrive as inputs of their own."""
     view = view_of(world, seen.plan.backend)
+    if seen.plan.epoch != world.epoch:
+        return world
     ledger.say(EventKind.STORE, f"{view.name}: the plan was not kept: {seen.error}")
     rest_s = 0.0 if seen.conflict else 1.0
     rest_until_s = ledger.now.boot_s + rest_s
