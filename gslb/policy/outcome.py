@@ -80,14 +80,19 @@ def returned(world: World, ledger: Ledger) -> World:
     memories = dict(world.memories)
     for site, memory in world.memories.items():
         state = world.states.get(site)
-        over = memory.fell_at_s is not None and not memory.left and not memory.ramps
+        out = [name for name, *_ in memory.left if not _stands_by(world, site, name)]
+        over = memory.fell_at_s is not None and not out and not memory.ramps
         if over and state is not None and state.verdict in (SiteVerdict.UP, SiteVerdict.DEGRADED):
             now_s = ledger.now.boot_s
             drains = tuple(t for t in memory.drains if now_s - t < DAY_S)
-            memory = replace(memory, fell_at_s=None, incident=None, drains=drains)
+            memory = replace(memory, fell_at_s=None, incident=None, drains=drains, left=())
             memories[site] = memory
             ledger.keep_memory(memory)
     return replace(world, memories=memories)
+
+
+def _stands_by(world: World, site: SiteName, service: ServiceName) -> bool:
+    return any(w.site == site and w.stance == "standby" for w in world.wishes.get(service, ()))
 
 
 def _leaves(
@@ -96,7 +101,8 @@ def _leaves(
     assert move.site is not None
     memory = world.memories.get(move.site, Memory(site=move.site))
     now_s = moment.now_s
-    if service not in {name for name, *_ in memory.left}:
+    stands_by = move.wish is not None and move.wish.owner is None
+    if not stands_by and service not in {name for name, *_ in memory.left}:
         memory = replace(memory, left=(*memory.left, (service, now_s, str(move.kind))))
     memory = replace(memory, ramps=tuple(r for r in memory.ramps if r[0] != service))
     failed = move.kind is OwnerKind.AUTO and move.wish is not None and move.wish.since_s > 0
