@@ -28,7 +28,7 @@ def diagnose(
 ) -> tuple[Mapping[SiteName, SiteState], tuple[Alarm, ...]]:
     """The state of every site with its reasons, and what asks for a person."""
     trouble = shared_trouble(looks)
-    at_quays, alarms = at_quay(world, looks, moment)
+    at_quays, alarms = at_quay(world, looks)
     states = {}
     for site in world.topology.sites:
         losses, notes, more = _losses(world, looks, site.name, moment)

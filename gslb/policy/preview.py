@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from gslb.domain.control import Now, Override, OwnerKind
-from gslb.domain.topology import SiteName
+from gslb.domain.topology import BackendName, SiteName
 from gslb.domain.words import GuardWord, Preview, PreviewChange
 from gslb.domain.world import World
 from gslb.policy.case import Move
@@ -43,7 +43,6 @@ def preview(
         for service in said.topology.services:
             if backend.name not in service.via:
                 continue
-            before = decide(world, looks, service, backend, moment)
             after = decide(said, looks, service, backend, moment)
             if after.wanted is not None and not same(after.wanted, after.served):
                 changes.append(
@@ -54,7 +53,7 @@ def preview(
                         after=after.wanted,
                     )
                 )
-            guards += _words(before, after, sites, live)
+            guards += _words(after, backend.name, sites, live)
     return Preview(changes=tuple(changes), guards=tuple(guards), notes=tuple(notes))
 
 
@@ -69,10 +68,9 @@ def _said(world: World, add: tuple[Override, ...], drop: tuple[SiteName, ...]) -
 
 
 def _words(
-    before: Decided, after: Decided, sites: set[SiteName], live: bool | None
+    after: Decided, backend: BackendName, sites: set[SiteName], live: bool | None
 ) -> list[GuardWord]:
     """What each guard says of the moves that the word would bring."""
-    backend = after.refusals[0].backend if after.refusals else None
     found = [
         GuardWord(
             guard=r.guard,

@@ -6,11 +6,10 @@ from gslb.domain.health import Alarm, AlarmKind, Loss, Verdict
 from gslb.domain.topology import SiteName
 from gslb.domain.world import World
 from gslb.policy.evidence import Look, Looks, loss, stores
-from gslb.policy.moment import Moment
 
 
 def at_quay(
-    world: World, looks: Looks, moment: Moment
+    world: World, looks: Looks
 ) -> tuple[Mapping[SiteName, tuple[Loss, ...]], tuple[Alarm, ...]]:
     """What each site loses by what its Quay says of its storage, and what is disputed."""
     registries: dict[str | None, list[Look]] = {}

@@ -2,7 +2,7 @@
 
 from gslb.domain.control import Action, Now, Owner, OwnerKind
 from gslb.domain.health import AlarmKind, SiteVerdict
-from gslb.domain.topology import Service, SiteName
+from gslb.domain.topology import SiteName
 from gslb.domain.words import Problem, Traffic
 from gslb.domain.world import Wish, World
 from gslb.policy.able import Able, able, quiet_s, words_on
@@ -207,11 +207,3 @@ def _house_problems(world: World) -> list[Problem]:
         text = f"automation is off: {world.paused}"
         found.append(Problem(severity="warn", text=text, hint="gslb resume"))
     return found
-
-
-def last_site(world: World, service: Service) -> bool:
-    """Is the service answered by one site while more are configured?"""
-    answers = [
-        a for v in world.backends.values() if (a := (v.served or {}).get(service.name)) is not None
-    ]
-    return len(service.endpoints) > 1 and any(len(a.sites) <= 1 for a in answers)
