@@ -18,13 +18,13 @@ from typing import Any
 
 import yaml
 
-import gslb
 from gslb.demo.town import ADDRESSES, SERVICE, Town, open_town, port_of_all, switchboard
 from gslb.domain.health import SiteVerdict
 from gslb.domain.topology import SiteName
 from gslb.wiring import House, open_house
 
-TEMPLATE = Path(gslb.__file__).parent.parent / "config" / "demo.yml"
+TEMPLATE = Path(__file__).with_name("demo.yml")
+"""In a clone a link to config/demo.yml, in a wheel the file itself."""
 MENU = (
     "1 break eu's storage   2 cut the controller off from eu's store   3 fail the shared database\n"
     "4 break all stores   r repair   q quit"
