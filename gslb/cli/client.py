@@ -5,13 +5,14 @@ import http.client
 import json
 import os
 import socket
-import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
+
+from gslb.wire.tls import new_context
 
 SOCKET = "/run/gslb/api.sock"
 CLOSEST = "http://127.0.0.1:8080"
@@ -123,7 +124,7 @@ class Client:
         if parts.scheme != "https" or not parts.netloc:
             raise Stop(USAGE, f"GSLB_URL {self.url!r} is neither http(s)://HOST:PORT nor unix:PATH")
         try:
-            tls = ssl.create_default_context(cafile=self._env.get("GSLB_CACERT"))
+            tls = new_context(self._env.get("GSLB_CACERT"))
             if certificate := self._env.get("GSLB_CERT"):
                 tls.load_cert_chain(certificate, self._env.get("GSLB_KEY"))
         except OSError as error:

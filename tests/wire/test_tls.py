@@ -43,3 +43,9 @@ def test_an_unusable_file_is_one_sentence_and_the_last_good_one_stays(tmp_path: 
     other.write_text("no certificate")
     with pytest.raises(WireError, match=r"CA file .*other.pem cannot be used"):
         client_context(other)
+
+
+def test_a_private_authority_need_not_keep_to_the_letter_of_the_rfc(tmp_path: Path) -> None:
+    context = client_context(certificates(tmp_path).ca)
+    assert not context.verify_flags & ssl.VERIFY_X509_STRICT
+    assert "keyUsage" not in str(context.get_ca_certs())
