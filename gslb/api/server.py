@@ -165,6 +165,8 @@ async def _answer(request: web.Request, handler: Handle) -> web.StreamResponse:
     except TimeoutError:
         if request.transport:
             request.transport.abort()
+    except ConnectionError:
+        pass  # whoever asked has left: nothing to answer, nothing to log
     return response
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from tests.api.fake_operator import FakeOperator
 from tests.api.live import Live, live
@@ -142,6 +143,17 @@ async def test_a_reader_who_does_not_read_is_cut(tmp_path: Path) -> None:
         for _ in range(40):
             await operator.tell("x" * 1_000_000)
         await until(lambda: operator.feeds == 0, 20)
+
+
+async def test_a_reader_who_leaves_is_no_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    operator = FakeOperator()
+    async with live(tmp_path, operator, ping_s=0.02) as api:
+        async with follow(api) as reader:
+            await reader.message()
+        await until(lambda: ("request", "/v1/events", "GET", 200) in api.counted)
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 async def test_only_so_many_feeds_are_open_and_a_closed_one_makes_room(tmp_path: Path) -> None:
