@@ -50,7 +50,7 @@ ServerText = Annotated[str, AfterValidator(lambda text: str(parse_server(text)))
 NameText = Annotated[str, AfterValidator(lambda text: str(parse_name(text)))]
 
 
-class Settings(BaseModel, frozen=True, extra="forbid"):
+class Settings(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True):
     """`server`: where updates go, in order; `check`: further authoritative servers, only read."""
 
     server: ServerText | tuple[ServerText, ...]

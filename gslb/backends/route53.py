@@ -33,7 +33,7 @@ DENIED = re.compile(
 STALE = re.compile("not found|do not match|already exists")
 
 
-class Settings(BaseModel, frozen=True, extra="forbid"):
+class Settings(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True):
     """`zone` is the hosted zone's id; without `keys`, those that AWS' own tools find."""
 
     zone: str = Field(pattern=r"^[A-Z0-9]+$")

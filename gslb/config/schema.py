@@ -34,7 +34,7 @@ def key(default: Any, text: str, **more: Any) -> Any:
 class Part(BaseModel):
     """What every part of the file keeps to."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
 class ProbeTiming(Part):
@@ -192,7 +192,7 @@ class AlertRule(Part):
     do: Literal["drain"] = key("drain", "What the alert does")
     for_: Pace = key(7200.0, "The override ends after it unless repeated", alias="for")
     repeat: Pace = key(..., "Alertmanager's repeat_interval")
-    release_delay: Duration = key(0.0, "It goes on for this long after the alert ended")
+    release_delay: Duration = key(600.0, "It goes on for this long after the alert ended")
 
 
 class Watchdog(Part):

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from gslb.backends import haproxy, rfc2136, route53
 from gslb.config.diff import diff
 from gslb.config.load import Configuration, Kinds, load
-from gslb.config.schema import File, schema_json
+from gslb.config.schema import Alerts, File, Storage, schema_json
 from gslb.domain.errors import ConfigError
 from gslb.domain.topology import Ability, Aspect, Family, Freeze, OnAllDown, Role, Scope, SiteName
 from gslb.probes import http, quay, s3
@@ -608,3 +609,16 @@ def test_a_limit_that_is_loosened_asks_to_be_repeated(
         [f"! limits.{said} loosens a limit: repeat with --loosen"] if said else []
     )
     assert set(difference.loosened) <= set(difference.lines)
+
+
+def test_an_alert_s_word_goes_on_for_ten_minutes_after_it_by_default() -> None:
+    rule = {"match": {"alertname": "CephHealthError"}, "site": "fra", "repeat": "30m"}
+    (made,) = loaded(alerts={"rules": [rule]}).alerts.rules
+    assert made.release_delay == 600.0
+
+
+def test_not_even_a_trace_shows_a_secret_that_stands_in_the_file() -> None:
+    for model, key in ((Alerts, "token"), (Storage, "keys"), (rfc2136.Settings, "tsig")):
+        with pytest.raises(ValidationError) as raised:
+            model.model_validate({key: "fake-secret"})
+        assert "fake-secret" not in str(raised.value)
