@@ -63,9 +63,7 @@ class Location:
 class QuaySite(Breakable):
     """One site. `locations`: all that are configured; `preference`: the list in effect here.
 
-    `validate` and `requires_all` are Quay's VALIDATE_ENDTOEND and REQUIRES_ALL_AVAILABLE (before
-    3.18), `preferred_storage` adds the store to the instance check; `pace` shortens all times;
-    `door`: address, port, tls and slow_s.
+    `pace` shortens all times; `door`: address, port, tls and slow_s.
     """
 
     def __init__(
@@ -78,9 +76,6 @@ class QuaySite(Breakable):
         version: str = "3.18.0",
         readonly: bool = False,
         recovery: bool = False,
-        validate: bool = False,
-        requires_all: bool = False,
-        preferred_storage: bool = False,
         pace: float = 1.0,
         **door: Any,
     ) -> None:
@@ -88,9 +83,7 @@ class QuaySite(Breakable):
         self.version, self.readonly, self.recovery = version, readonly, recovery
         self.database, self.redis = database or shared_database(), redis or shared_redis()
         self._locations, self._preference, self._known = locations, preference, set[str]()
-        self._validate_all, self._requires_all = validate, requires_all
-        self._preferred_storage, self._pace = preferred_storage, pace
-        self._door = Door(self._answer, **door)
+        self._pace, self._door = pace, Door(self._answer, **door)
 
     @property
     def url(self) -> str:
@@ -106,9 +99,8 @@ class QuaySite(Breakable):
         return tuple(map(int, self.version.split(".")[:2]))
 
     async def __aenter__(self) -> Self:
-        patience = aiohttp.ClientTimeout(
-            sock_connect=ATTEMPT_S * self._pace, sock_read=ATTEMPT_S * self._pace
-        )
+        most_s = ATTEMPT_S * self._pace
+        patience = aiohttp.ClientTimeout(sock_connect=most_s, sock_read=most_s)
         self._client = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(force_close=True), timeout=patience
         )
@@ -149,36 +141,30 @@ class QuaySite(Breakable):
 
     def _config(self) -> dict[str, object]:
         state = "readonly" if self.readonly else "normal"
-        config: dict[str, object] = {"registry_state": state}
-        config["account_recovery_mode"] = self.recovery
-        if self.minor >= (3, 16):  # before, it did not say
-            config["version_number"] = f"Quay {self.version}"
-        return config
+        # Before 3.16 it did not say its version.
+        said = {"version_number": f"Quay {self.version}"} if self.minor >= (3, 16) else {}
+        return {"registry_state": state, "account_recovery_mode": self.recovery, **said}
 
     async def _instance(self) -> dict[str, bool]:
         whole = ("registry_gunicorn", "web_gunicorn", "service_key", "disk_space", "auth")
         services = dict.fromkeys(whole, True)
         services["database"] = await self.database.answers(self._pace)
-        if self._preferred_storage:
-            first = self._preference[0]
-            services["preferred_storage"] = self.readonly or await self._valid(first)
         return services
 
     async def _endtoend(self) -> dict[str, bool]:
-        database = await self.database.answers(self._pace)
-        redis = await self.redis.answers(self._pace)
-        storage = self.readonly or await self._storage()
-        return {"database": database, "redis": redis, "storage": storage, "auth": True}
+        return {
+            "database": await self.database.answers(self._pace),
+            "redis": await self.redis.answers(self._pace),
+            "storage": self.readonly or await self._storage(),
+            "auth": True,
+        }
 
     async def _storage(self) -> bool:
         """Since 3.18 every location is tried, and those in the preference list must all pass."""
-        if self.minor >= (3, 18):
-            passed = {name: await self._valid(name) for name in self._locations}
-            return all(passed[name] for name in self._preference)
-        if not self._validate_all:
+        if self.minor < (3, 18):
             return await self._valid(self._preference[0])
-        found = [await self._valid(name) for name in self._preference]
-        return all(found) if self._requires_all else any(found)
+        passed = {name: await self._valid(name) for name in self._locations}
+        return all(passed[name] for name in self._preference)
 
     async def _valid(self, name: str) -> bool:
         """PUT `_verify`, then HEAD it: never read back. The first time HEAD bucket goes before."""

@@ -1,4 +1,4 @@
-"""An imitation S3 store: it keeps objects, verifies signatures by its own sums, and can be broken.
+"""An imitation S3 store: it keeps objects, verifies signatures, and can be broken.
 
 After https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
 """
@@ -9,18 +9,20 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Self
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import unquote
 from xml.sax.saxutils import escape
 
 from aiohttp import web
 
 from gslb.demo.door import FAULTS, Breakable, Door
+from gslb.wire.credentials import Keys
+from gslb.wire.sigv4 import sign
 
 STORE_FAULTS = FAULTS | {"500", "503", "403", "404", "507", "lost-writes", "failing-reads", "half"}
 SKEW_MAX_S = 900.0
 AUTHORIZATION = (
-    r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8}/[^/]+/s3/aws4_request), *"
-    r"SignedHeaders=([^,]+), *Signature=(\w+)"
+    r"AWS4-HMAC-SHA256 Credential=([^/]+)/\d{8}/([^/]+)/s3/aws4_request, *"
+    r"SignedHeaders=([^,]+), *Signature=\w+"
 )
 XMLNS = "http://s3.amazonaws.com/doc/2006-03-01/"
 STATUSES = {
@@ -171,42 +173,23 @@ def verify(request: web.BaseRequest, body: bytes, keys: Mapping[str, str]) -> No
     signed = re.fullmatch(AUTHORIZATION, request.headers.get("Authorization", ""))
     if not signed:
         raise Refused("AccessDenied")
-    key_id, scope, names, signature = signed.groups()
+    key_id, region, names = signed.groups()
     if key_id not in keys:
         raise Refused("InvalidAccessKeyId")
-    at = request.headers.get("x-amz-date", "")
     try:
-        age = datetime.now(UTC) - datetime.strptime(at, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        stamp = request.headers.get("x-amz-date", "")
+        at = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
         raise Refused("AccessDenied") from None
-    if abs(age.total_seconds()) > SKEW_MAX_S:
+    if abs((datetime.now(UTC) - at).total_seconds()) > SKEW_MAX_S:
         raise Refused("RequestTimeTooSkewed")
     digest = request.headers.get("x-amz-content-sha256", "")
-    wanted = signature_of(request, names, scope, at, keys[key_id])
-    whole = at[:8] == scope[:8] and "host" in names.split(";")
-    if not whole or not hmac.compare_digest(wanted, signature):
+    url = f"{request.scheme}://{request.host}{request.raw_path}"
+    headers = {n: request.headers.get(n, "") for n in names.split(";") if n != "host"}
+    pair = Keys(key_id, keys[key_id])
+    wanted = sign(request.method, url, headers, digest, pair, region, "s3", at)["Authorization"]
+    # As a whole: who signs another day, or without the host, writes another scope or other names.
+    if not hmac.compare_digest(re.sub(", *", ",", wanted), re.sub(", *", ",", signed[0])):
         raise Refused("SignatureDoesNotMatch")
     if digest not in ("UNSIGNED-PAYLOAD", hashlib.sha256(body).hexdigest()):
         raise Refused("XAmzContentSHA256Mismatch")
-
-
-def signature_of(request: web.BaseRequest, names: str, scope: str, at: str, secret: str) -> str:
-    """What the signature of `request` over the headers `names` has to be."""
-    path, _, query = request.raw_path.partition("?")
-    pairs, headers = parse_qsl(query, keep_blank_values=True), request.headers
-    canonical = "\n".join(
-        [
-            request.method,
-            quote(unquote(path), safe="/-_.~"),
-            "&".join(sorted(f"{quote(k, safe='-_.~')}={quote(v, safe='-_.~')}" for k, v in pairs)),
-            *(f"{name}:{' '.join(headers.get(name, '').split())}" for name in names.split(";")),
-            "",
-            names,
-            headers.get("x-amz-content-sha256", ""),
-        ]
-    )
-    digest = hashlib.sha256(canonical.encode()).hexdigest()
-    key = f"AWS4{secret}".encode()
-    for part in scope.split("/"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    return hmac.digest(key, f"AWS4-HMAC-SHA256\n{at}\n{scope}\n{digest}".encode(), "sha256").hex()

@@ -69,8 +69,6 @@ async def services(site: QuaySite, path: str = "/health/endtoend") -> dict[str, 
         ("3.18.0", "us,eu us,eu", {}, 503, 503),
         ("3.17.2", "us eu", {}, 200, 503),
         ("3.17.2", "us,eu us,eu", {}, 200, 200),
-        ("3.17.2", "us,eu us,eu", {"validate": True}, 200, 200),
-        ("3.17.2", "us,eu us,eu", {"validate": True, "requires_all": True}, 503, 503),
         ("3.18.0", "us,eu us,eu", {"readonly": True}, 200, 200),
     ],
 )
@@ -86,13 +84,6 @@ async def test_with_eus_store_dead_each_site_says_what_quay_says(
     said = await asyncio.gather(*(get(site) for site in sites))
     assert [status for status, _ in said] == [us, eu]
     assert [(await get(site, "/health/instance"))[0] for site in sites] == [200, 200]
-
-
-async def test_the_instance_looks_at_the_preferred_store_when_told_to(two: Two):
-    site = await two.site("eu", preferred_storage=True)
-    assert (await services(site, "/health"))["preferred_storage"]
-    await two.stores["eu"].set_fault("404")
-    assert not (await services(site, "/health/instance"))["preferred_storage"]
 
 
 async def test_both_bodies_have_quays_keys(two: Two):
