@@ -5,8 +5,8 @@ A reload forgets what was set; the next read shows that.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -225,9 +225,8 @@ def _differences(
     return tuple(said)
 
 
-@asynccontextmanager
-async def open_haproxy(settings: Settings, wire: Any) -> AsyncIterator[Haproxy]:
-    yield Haproxy(settings)
+def open_haproxy(settings: Settings, wire: Any) -> nullcontext[Haproxy]:
+    return nullcontext(Haproxy(settings))
 
 
 def shape(settings: Settings) -> Shape:

@@ -4,8 +4,8 @@ Its faults are plain attributes: set one, and the next call behaves so.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -91,9 +91,8 @@ class Memory:
             raise BackendError(self.failing)
 
 
-@asynccontextmanager
-async def open_memory(settings: Settings, wire: Any) -> AsyncIterator[Memory]:
-    yield Memory(settings)
+def open_memory(settings: Settings, wire: Any) -> nullcontext[Memory]:
+    return nullcontext(Memory(settings))
 
 
 def shape(settings: Settings) -> Shape:

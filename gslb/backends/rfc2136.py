@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, cast
 
@@ -28,6 +28,7 @@ from gslb.wire.dns import (
     Unsent,
     canonical,
     exchange,
+    generation_of,
     kind_of,
     look_up,
     parse_key,
@@ -95,7 +96,7 @@ class Rfc2136:
             raise BackendError("; ".join(str(one) for one in found[: len(self._servers)]))
         pairs = dict(zip(servers, found, strict=True))
         behind = {p.service: tuple(_differences(p.service, writers[0], pairs)) for p in pools}
-        generation, foreign = _generation(writers[0].generation)
+        generation, foreign = generation_of(writers[0].generation)
         return Reading(
             answers=writers[0].answers,
             generation=generation,
@@ -252,18 +253,6 @@ def _answer(pool: Pool, texts: Iterable[str]) -> Answer | None:
     return Answer(name=pool.service, targets=targets) if targets else None
 
 
-def _generation(texts: Sequence[str]) -> tuple[Generation | None, str | None]:
-    """What is held there, or what else stands in its place."""
-    if not texts:
-        return None, None
-    try:
-        if len(texts) == 1:
-            return Generation.parse(texts[0]), None
-    except ValueError:
-        pass
-    return None, " / ".join(sorted(texts))
-
-
 def _differences(
     service: ServiceName, first: Found, found: Mapping[Server, Found | BackendError]
 ) -> Iterator[str]:
@@ -276,9 +265,8 @@ def _differences(
             yield f"{server} serves {values}"
 
 
-@asynccontextmanager
-async def open_rfc2136(settings: Settings, wire: Any) -> AsyncIterator[Rfc2136]:
-    yield Rfc2136(settings)
+def open_rfc2136(settings: Settings, wire: Any) -> nullcontext[Rfc2136]:
+    return nullcontext(Rfc2136(settings))
 
 
 def shape(settings: Settings) -> Shape:

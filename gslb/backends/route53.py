@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, Field
 
 from gslb.domain.errors import BackendError, BackendFenced, BackendRefused, WireError
-from gslb.domain.traffic import Answer, Generation, Plan, Pool, Reading, Shape, Target
+from gslb.domain.traffic import Answer, Plan, Pool, Reading, Shape, Target
 from gslb.ports import Adapter
 from gslb.wire.credentials import Keys, Secret, aws_keys
-from gslb.wire.dns import canonical, kind_of
+from gslb.wire.dns import canonical, generation_of, kind_of
 
 T = TypeVar("T")
 Set = dict[str, Any]
@@ -49,20 +49,14 @@ class Route53:
     """Raises BackendError and nothing else."""
 
     def __init__(self, settings: Settings, threads: ThreadPoolExecutor) -> None:
-        self._settings = settings
-        self._threads = threads
+        self._settings, self._threads = settings, threads
         self._client: tuple[Keys | None, Any] | None = None
 
     async def read(self, pools: Sequence[Pool]) -> Reading:
         """By the API, which shows a batch as soon as it is accepted (before it is INSYNC)."""
         sets = await self._call(self._list)
         texts = [text for one in self._generations(sets) for text in _texts(one)]
-        generation, foreign = None, " / ".join(texts) or None
-        try:
-            if len(texts) == 1:
-                generation, foreign = Generation.parse(texts[0]), None
-        except ValueError:
-            pass
+        generation, foreign = generation_of(texts)
         answers = {pool.service: _answer(pool, sets) for pool in pools}
         return Reading(answers=answers, generation=generation, foreign_generation=foreign)
 
@@ -74,9 +68,8 @@ class Route53:
             if (served := _answer(change.pool, sets)) != change.before:
                 raise BackendFenced(f"{change.pool.service} is not as expected: {served}")
         held = self._generations(sets)
-        if [t for one in held for t in _texts(one)] != (
-            [str(plan.expects)] if plan.expects else []
-        ):
+        expected = [str(plan.expects)] if plan.expects else []
+        if [text for one in held for text in _texts(one)] != expected:
             raise BackendFenced(f"the generation is not {plan.expects}")
         leaves = _set(self._generation_name(sets), "TXT", GENERATION_TTL_S, [f'"{plan.leaves}"'])
         batch = [("DELETE", one) for one in held] + [("CREATE", leaves)]
@@ -100,10 +93,8 @@ class Route53:
                     pause_s = min(2 * pause_s, POLL_MAX_S)
                     change = await self._call(partial(self._status, change["Id"]))
         except TimeoutError:
-            text = (
-                f"Route 53 took the batch, but it is not INSYNC after {self._settings.insync_s:g} s"
-            )
-            raise BackendError(text) from None
+            late = f"it is not INSYNC after {self._settings.insync_s:g} s"
+            raise BackendError(f"Route 53 took the batch, but {late}") from None
 
     async def _call(self, work: Callable[[Any], T]) -> T:
         """In our own threads, never in the default pool: past the deadline nobody knows."""

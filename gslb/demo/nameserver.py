@@ -39,9 +39,10 @@ class Nameserver(asyncio.DatagramProtocol):
         self.address, self.port = address, port
         text = dns.zone.from_text(zone, self.origin, relativize=False)
         self.records: Records = {(n, r.rdtype): r for n, r in text.iterate_rdatasets()}
+        named = {dns.name.from_text(key): secret for key, secret in (keys or {}).items()}
         self._keys = {
             name: dns.tsig.Key(name, base64.b64decode(secret), dns.tsig.HMAC_SHA256)
-            for name, secret in ((dns.name.from_text(k), s) for k, s in (keys or {}).items())
+            for name, secret in named.items()
         }
         self._may = {
             dns.name.from_text(key): tuple(map(dns.name.from_text, names))
@@ -65,9 +66,9 @@ class Nameserver(asyncio.DatagramProtocol):
     async def __aenter__(self) -> Self:
         tcp, udp = pair_of_sockets(self.address, self.port)
         self.port = tcp.getsockname()[1]
-        loop = asyncio.get_running_loop()
         listening = await asyncio.start_server(self._talk, sock=tcp)
         self._open.callback(listening.close)
+        loop = asyncio.get_running_loop()
         transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=udp)
         self._open.callback(transport.close)
         return self
@@ -158,11 +159,9 @@ class Nameserver(asyncio.DatagramProtocol):
             change(after, rrset, self.origin)
         ttls = {key: rdataset.ttl for key, rdataset in self.records.items()}
         if after != self.records or any(r.ttl != ttls[key] for key, r in after.items()):
-            soa = after[self.origin, SOA]
-            if soa == self._soa():
-                again = soa[0].replace(serial=soa[0].serial % 0xFFFFFFFF + 1)
-                after[self.origin, SOA] = dns.rdataset.from_rdata(soa.ttl, again)
-            self.records = after
+            soa = self._soa()
+            again = soa[0].replace(serial=soa[0].serial % 0xFFFFFFFF + 1)
+            self.records = {**after, (self.origin, SOA): dns.rdataset.from_rdata(soa.ttl, again)}
         return Rcode.NOERROR
 
     def _unmet(self, prerequisites: list[dns.rrset.RRset]) -> Rcode:
@@ -188,6 +187,8 @@ def change(records: Records, rrset: dns.rrset.RRset, origin: dns.name.Name) -> N
     """One line of the update section, applied to `records` (RFC 2136, section 3.4.2)."""
     name, rdtype = rrset.name, rrset.rdtype
     kept = {SOA, NS} if name == origin else set()
+    if rdtype == SOA:
+        return  # it is the server's own: its serial grows by itself
     if rrset.deleting == ANY:
         for key in [k for k in records if k[0] == name and rdtype in (k[1], RdataType.ANY)]:
             if key[1] not in kept:
@@ -197,14 +198,12 @@ def change(records: Records, rrset: dns.rrset.RRset, origin: dns.name.Name) -> N
     ttl, left = rrset.ttl, list(old)
     if rrset.deleting == NONE:
         ttl, left = old.ttl, [rdata for rdata in old if rdata not in rrset]
-        if rdtype == SOA or (rdtype in kept and not left):
+        if rdtype in kept and not left:
             return
     elif any((t == CNAME) != (rdtype == CNAME) for n, t in records if n == name):
         return  # a CNAME stands alone: what would stand beside it is ignored
-    elif rdtype == SOA and (not old or rrset[0].serial <= old[0].serial):
-        return
     else:
-        left = list(rrset) if rdtype in (SOA, CNAME) else [*old, *rrset]
+        left = list(rrset) if rdtype == CNAME else [*old, *rrset]
     records.pop((name, rdtype), None)
     if left:
         records[name, rdtype] = dns.rdataset.from_rdata_list(ttl, left)

@@ -10,6 +10,7 @@ import errno
 import ipaddress
 import re
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import dns.exception
@@ -23,6 +24,7 @@ import dns.tsig
 
 from gslb.domain.errors import WireError
 from gslb.domain.health import Cause
+from gslb.domain.traffic import Generation
 
 UDP_SENDS = 3
 _OURS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.ENETUNREACH}
@@ -99,6 +101,15 @@ def kind_of(value: str) -> str:
         return "A" if ipaddress.ip_address(value).version == 4 else "AAAA"
     except ValueError:
         return "CNAME"
+
+
+def generation_of(texts: Sequence[str]) -> tuple[Generation | None, str | None]:
+    """What the records at the generation's name hold, or what else stands in its place."""
+    try:
+        (text,) = texts  # ValueError: none, or several
+        return Generation.parse(text), None
+    except ValueError:
+        return None, " / ".join(sorted(texts)) or None
 
 
 def parse_key(text: str) -> dns.tsig.Key:
