@@ -27,6 +27,11 @@ class _Place:
     wish: Wish
 
     @property
+    def drained(self) -> bool:
+        """Does somebody's word keep it out?"""
+        return self.word is not None and self.word.action is Action.DRAIN
+
+    @property
     def serves(self) -> bool:
         """It serves, or may begin to."""
         return self.wish.stance in ("in", "keep") and self.wish.brake is None
@@ -192,7 +197,8 @@ def _last_resort(
     world: World, looks: Looks, service: Service, places: list[_Place]
 ) -> tuple[Wish, ...] | None:
     """What is up (failing that, what has `fall` passes in a row everywhere) enters at once."""
-    open_to = [p for p in places if not _drained_by_person(p)]
+    # What an alert would drain now is kept by `min_sites`, which says so; it needs no rescue.
+    open_to = [p for p in places if not _drained_by_person(p) and not (p.served and p.drained)]
     chosen = [p for p in open_to if p.able is Able.YES]
     if not chosen:
         chosen = [p for p in open_to if _recovering(looks, service, p.endpoint.site)]
@@ -225,9 +231,7 @@ def _all_in(place: _Place) -> Wish:
 
 def _drained_by_person(place: _Place) -> bool:
     word = place.word
-    return (
-        word is not None and word.action is Action.DRAIN and word.owner.kind is not OwnerKind.ALERT
-    )
+    return place.drained and word is not None and word.owner.kind is not OwnerKind.ALERT
 
 
 def _recovering(looks: Looks, service: Service, site: SiteName) -> bool:
