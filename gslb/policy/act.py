@@ -17,6 +17,7 @@ from gslb.policy.outcome import carried_out, returned, say_refusals
 from gslb.policy.plan import Decided, change_of, decide, in_full, make_plan
 
 REREAD_S = 1.0
+REASSERT_S = 5.0
 
 
 def act(world: World, looks: Looks, moment: Moment, ledger: Ledger) -> World:
@@ -50,8 +51,6 @@ def _at_backend(
         pools = tuple(pool_of(world.topology, s, backend) for s in services)
         ledger.orders.append(Read(backend=view.name, epoch=world.epoch, pools=pools))
         return put(world, replace(view, busy=True, busy_since_s=moment.now_s)), []
-    if view.sent is not None:
-        return world, []  # written, and some server does not show it yet: no rewriting storm
     world, view, raised = _fence(world, view, backend, moment, ledger)
     if raised:
         return world, []
@@ -126,6 +125,7 @@ def _carry_out(
         d, waits = _let(world, looks, view, backend, d, moment)
         waiting += [] if waits is None else [waits]
         going += [d] if d.differs and not _drift_rests(world, view, d, moment) else []
+        going += [d] if _lags(world, view, backend, d, moment) else []
         if waits is None:
             world, view = _adopt(world, view, d, ledger)
     world = _say_waiting(world, view, waiting, ledger)
@@ -168,6 +168,19 @@ def _order(
         verified={n: a for n, a in view.verified.items() if n not in names},
     )
     return put(world, view)
+
+
+def _lags(
+    world: World, view: BackendView, backend: BackendSpec, d: Decided, moment: Moment
+) -> bool:
+    """Is one of several balancers to be told again? DNS servers copy from each other; they do not.
+
+    A secondary that lags holds nothing up: the next plan is made on what the primary serves.
+    """
+    told = backend.shape.fencing is Fencing.TIME and bool(view.behind.get(d.service.name))
+    if not told or d.differs or d.wanted is None or world.paused is not None:
+        return False
+    return view.conflict is None and moment.reached(view.sent_at_s + REASSERT_S)
 
 
 def _is_drift(view: BackendView, plan: Plan) -> bool:
