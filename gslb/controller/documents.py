@@ -38,6 +38,8 @@ def _read(kind: Any, document: Any) -> Any:
     if origin is tuple:
         return _read_tuple(get_args(kind), document)
     if dataclasses.is_dataclass(kind):
+        if not isinstance(document, Mapping):
+            raise TypeError(f"{document!r} is no object")
         hints = get_type_hints(kind)
         names = {f.name for f in dataclasses.fields(kind)}
         given = {k: _read(hints[k], v) for k, v in document.items() if k in names}

@@ -72,6 +72,7 @@ class Pacer:
         self._slots = slots
         self._heap = []
         for slot in slots.values():
+            slot.due_s = NEVER  # nothing lies in the heap any more
             self._schedule(slot, now_s)
         self._poked.set()
 
