@@ -1,6 +1,5 @@
 """One file (and what it includes) to one `Configuration`; every mistake in one run."""
 
-import hashlib
 import json
 import socket
 from collections.abc import Iterator, Mapping
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from gslb.config import schema
 from gslb.config.document import At, Document, read
 from gslb.config.lint import lint_file, lint_targets
-from gslb.config.probes import Probes
+from gslb.config.probes import Probes, digest
 from gslb.config.settings import explain, nearest
 from gslb.config.timing import PROFILES, given
 from gslb.config.topology import Parts
@@ -115,7 +114,7 @@ def _build(file: schema.File, document: Document, kinds: Kinds) -> Configuration
         mode=file.mode,
         settle_max_s=file.timing.settle_max,
         store_timeout_s=file.timing.store_timeout,
-        digest=hashlib.sha256(json.dumps(document.values, sort_keys=True).encode()).hexdigest()[:6],
+        digest=digest(document.values, 6),
     )
     made = [(spec, parts.made[spec.name][1]) for spec in specs]
     lint_targets(topology.sites, topology.services, made, document)

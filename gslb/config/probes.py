@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -59,14 +59,12 @@ class Look:
 
     site: str
     base: str
-    """`store`, `quay.front`, or the name of a generic one."""
+    """`store`, `quay.front`, or the name of a generic one; its settings stand at `at`."""
     kind: str
     at: At
-    """Where in the file its settings stand."""
     asks: Mapping[str, Any] = field(default_factory=dict)
-    """Keys of the file that the adapter checks."""
+    """Keys of the file that the adapter checks; `ours`: what we work out for it."""
     ours: Mapping[str, Any] = field(default_factory=dict)
-    """What we work out for it."""
     service: str | None = None
     suffix: str = ""
 
@@ -80,7 +78,6 @@ class Probes:
     models: Mapping[str, type[BaseModel]]
     replica: str
     timing: Timing
-    """Of the whole file."""
     made: dict[ProbeId, tuple[str, BaseModel]] = field(default_factory=dict)
 
     def build(self) -> tuple[ProbeSpec, ...]:
@@ -110,17 +107,14 @@ class Probes:
                 yield from self._service_looks(site, name)
 
     def _service_looks(self, site: str, name: str) -> Iterator[Look]:
-        part, at = self.file.services[name], ("services", name)
+        services, at = self.file.services, ("services", name)
+        part = services[name]
         ours = _address(name, self.file.sites[site].address[0], part.tls)
         ours |= part.model_dump(include={"port", "ca"}, exclude_none=True)
-        several = sum(
-            s.kind == part.kind and site in (s.sites or self.file.sites)
-            for s in self.file.services.values()
-        )
-        look = Look(
-            site=site, base="http", kind="http", at=at, service=name,
-            suffix=f"@{name}" if several > 1 else "",
-        )  # fmt: skip
+        alike = [s for s in services.values() if s.kind == part.kind]
+        several = sum(site in (s.sites or self.file.sites) for s in alike) > 1
+        suffix = f"@{name}" if several else ""
+        look = Look(site=site, base="http", kind="http", at=at, service=name, suffix=suffix)
         if part.kind == "quay":
             for half in ("front", "endtoend"):
                 yield replace(look, base=f"quay.{half}", kind="quay", ours=ours | {"part": half})
@@ -142,24 +136,22 @@ class Probes:
         spec, timing = self._spec(look, tunings)
         ours = {
             **look.ours,
-            "cluster": self.file.cluster,
-            "owner": self.replica,
-            "timeout_s": timing.timeout_s,
-            "deadline_s": spec.deadline_s,
+            **{"cluster": self.file.cluster, "owner": self.replica},
+            **{"timeout_s": timing.timeout_s, "deadline_s": spec.deadline_s},
             "config_every_s": timing.endtoend_pace_s,
         }
         made = settings(self.document, look.at, model, look.asks, ours)
         if made is None:
             return None
         self.made[spec.id] = (look.kind, made)
-        spec = replace(spec, digest=_digest([look.kind, made.model_dump(mode="json")]))
+        spec = replace(spec, digest=digest([look.kind, made.model_dump(mode="json")], 12))
         if "timeout" in look.asks:  # A generic probe's own.
             own_s = float(getattr(made, "timeout_s", spec.timeout_s))
             spec = replace(spec, timeout_s=own_s, deadline_s=own_s)
-        aspects = [
-            self._aspect(look, spec, row, tuning, timing)
+        aspects = (
+            self._aspect(look, spec, *row, tuning, timing)
             for row, tuning in zip(rows, tunings, strict=True)
-        ]
+        )
         return replace(spec, aspects=tuple(aspects))
 
     def _tuning(self, look: Look, aspect: str) -> schema.AspectTuning:
@@ -173,8 +165,8 @@ class Probes:
         interval = next((t.interval for t in tunings if t.interval), None)
         timeout = next((t.timeout for t in tunings if t.timeout), None)
         if look.base == "quay.endtoend":
-            pace, deadline = timing.endtoend_pace_s, timing.endtoend_deadline_s
-            pace, deadline = interval or pace, timeout or deadline
+            pace = interval or timing.endtoend_pace_s
+            deadline = timeout or timing.endtoend_deadline_s
         else:
             pace, step = interval or timing.interval_s, timeout or timing.timeout_s
             timing = replace(timing, interval_s=pace, timeout_s=step)
@@ -183,13 +175,8 @@ class Probes:
             id=ProbeId(f"{look.site}/{look.base}{look.suffix}"),
             site=SiteName(look.site),
             family=FAMILIES.get(look.base, Family.GENERIC),
-            pace_s=pace,
-            deadline_s=deadline,
-            confirm_s=timing.confirm_s,
-            interval_s=timing.interval_s,
-            fall=timing.fall,
-            timeout_s=timing.timeout_s,
             aspects=(),
+            **_both(ProbeSpec, timing) | {"pace_s": pace, "deadline_s": deadline},
         )
         return spec, timing
 
@@ -197,11 +184,13 @@ class Probes:
         self,
         look: Look,
         spec: ProbeSpec,
-        row: tuple[str, Scope, Role, tuple[Ability, ...]],
+        name: str,
+        scope: Scope,
+        role: Role,
+        takes: tuple[Ability, ...],
         tuning: schema.AspectTuning,
         timing: Timing,
     ) -> Aspect:
-        name, scope, role, takes = row
         if look.base == "store" and look.site in sharing(self.file):
             scope = SHARED
         rise, slow_s = timing.rise, spec.timeout_s / 2
@@ -210,30 +199,25 @@ class Probes:
             rise = max(2, math.ceil(timing.rise * timing.interval_s / spec.pace_s))
             slow_s = math.inf
         service = ServiceName(look.service) if look.service else None
+        tuned = {"fall": tuning.fall or timing.fall, "rise": tuning.rise or rise}
         return Aspect(
-            site=spec.site,
             name=AspectName(name + look.suffix),
             probe=spec.id,
-            family=spec.family,
             scope=Scope(tuning.scope or scope),
             role=Role(tuning.role or role),
             takes=takes,
             service=service,
             registry=service,
-            interval_s=timing.interval_s,
-            pace_s=spec.pace_s,
-            deadline_s=spec.deadline_s,
-            confirm_s=timing.confirm_s,
-            fall=tuning.fall or timing.fall,
-            rise=tuning.rise or rise,
-            window=timing.window,
-            fail_share_max=timing.fail_share_max,
             slow_s=tuning.slow or slow_s,
             slow_is_down=tuning.slow_is_down,
-            dwell_local_s=timing.dwell_local_s,
-            dwell_path_s=timing.dwell_path_s,
-            digest=spec.digest,
+            **_both(Aspect, timing) | _both(Aspect, spec) | tuned,
         )
+
+
+def _both(kind: type, source: Any) -> dict[str, Any]:
+    """The fields of `source` that `kind` repeats under the same name."""
+    names = {f.name for f in fields(kind)} & {f.name for f in fields(source)}
+    return {name: getattr(source, name) for name in names}
 
 
 def _address(name: str, address: str, tls: bool) -> dict[str, Any]:
@@ -256,5 +240,7 @@ def sharing(file: schema.File) -> Mapping[str, tuple[str, str]]:
     return {site: store for site, store in stores.items() if all_.count(store) > 1}
 
 
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:12]
+def digest(value: object, length: int) -> str:
+    """Differs where values differ."""
+    whole = json.dumps(value, sort_keys=True, default=str).encode()
+    return hashlib.sha256(whole).hexdigest()[:length]

@@ -23,6 +23,10 @@ PROFILES = {
 T = TypeVar("T", Timing, Limits)
 
 
+DOMAIN = {"ramp": tuple, "on_all_down": OnAllDown, "drift": Drift}
+"""What the domain makes of some keys' values."""
+
+
 def given(base: T, part: BaseModel) -> T:
     """`base` with what the file says in `part`, whose keys have no unit in their name."""
     known = {f.name for f in fields(base)}
@@ -31,17 +35,5 @@ def given(base: T, part: BaseModel) -> T:
         name = f"{key}_s" if f"{key}_s" in known else key
         value = getattr(part, key)
         if name in known and value is not None:
-            said[name] = _domain(name, value)
+            said[name] = DOMAIN[name](value) if name in DOMAIN else value
     return replace(base, **said)
-
-
-def _domain(name: str, value: Any) -> Any:
-    match name:
-        case "ramp":
-            return tuple(value)
-        case "on_all_down":
-            return OnAllDown(value)
-        case "drift":
-            return Drift(value)
-        case _:
-            return value

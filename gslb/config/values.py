@@ -38,14 +38,12 @@ def _address(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
-        if HOST.fullmatch(text):
-            return text.rstrip(".").lower()
-    raise wrong("E011", f"{text!r} is neither an IP address nor a host name")
+        return _name(text, said="is neither an IP address nor a host name")
 
 
-def _name(text: str) -> str:
+def _name(text: str, *, said: str = "is no host name") -> str:
     if not HOST.fullmatch(text):
-        raise wrong("E011", f"{text!r} is no host name")
+        raise wrong("E011", f"{text!r} {said}")
     return text.rstrip(".").lower()
 
 
@@ -62,25 +60,20 @@ def _ramp(steps: list[int]) -> list[int]:
     return steps
 
 
-def _cron(text: str) -> str:
-    if not re.fullmatch(r"[0-9*/,-]+( +[0-9*/,-]+){4}", text):
-        raise wrong("E011", f"{text!r} is not five cron fields (write 0 2 * * 6)")
-    return text
+def _form(pattern: str, said: str) -> AfterValidator:
+    """Text of that form, or what is said of it."""
+
+    def matched(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise wrong("E011", f"{text!r} {said}")
+        return text
+
+    return AfterValidator(matched)
 
 
-def _reference(text: str) -> str:
-    if not re.fullmatch(r"tcp://(\[[0-9a-fA-F:]+\]|[^:/\s]+):\d{1,5}", text):
-        raise wrong("E011", f"{text!r} cannot be asked (write tcp://192.0.2.53:53)")
-    return text
-
-
-def _listen(text: str) -> str:
-    match = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:\s]+):(\d{1,5})", text)
-    if not match or int(match[2]) > 65_535:
-        raise wrong("E011", f"{text!r} is no address with a port (write 127.0.0.1:8080)")
-    return text
-
-
+CRON = r"[0-9*/,-]+( +[0-9*/,-]+){4}"
+HOST_IN_URL = r"(\[[0-9a-fA-F:]+\]|[^:/\s]+)"
+PORT = r"(\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
 Duration = Annotated[
     float,
     BeforeValidator(duration),
@@ -91,11 +84,15 @@ Count = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Address = Annotated[str, AfterValidator(_address)]
 Addresses = Annotated[list[Address], BeforeValidator(as_list), Field(min_length=1)]
-Cron = Annotated[str, AfterValidator(_cron)]
+Cron = Annotated[str, _form(CRON, "is not five cron fields (write 0 2 * * 6)")]
 Ramp = Annotated[list[int], Field(min_length=1), AfterValidator(_ramp)]
 SecretRef = Annotated[Secret, WithJsonSchema({"type": "string", "pattern": "^(file|cred):."})]
-Listen = Annotated[str, AfterValidator(_listen)]
-Reference = Annotated[str, AfterValidator(_reference)]
+Listen = Annotated[
+    str, _form(f"{HOST_IN_URL}:{PORT}", "is no address with a port (write 127.0.0.1:8080)")
+]
+Reference = Annotated[
+    str, _form(f"tcp://{HOST_IN_URL}:{PORT}", "cannot be asked (write tcp://192.0.2.53:53)")
+]
 Network = Annotated[str, AfterValidator(_network)]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
 Name = Annotated[str, AfterValidator(_name)]
