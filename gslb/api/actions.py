@@ -9,13 +9,13 @@ from pydantic import AwareDatetime, BaseModel, Field
 from gslb.api import views
 from gslb.api.alerts import Webhook
 from gslb.api.auth import Principal, Scope, bearer
-from gslb.api.face import Face, match, pause_version, paused, show, version
+from gslb.api.face import Face, known, match, pause_version, paused, show, version
 from gslb.api.problem import ApiProblem, flag, read_body, wrong_field
 from gslb.config.values import Duration
 from gslb.domain.control import Action, Mode, Override, Owner, OwnerKind, Pause
 from gslb.domain.errors import StoreConflict
 from gslb.domain.health import SiteVerdict
-from gslb.domain.topology import BackendName, ServiceName, SiteName
+from gslb.domain.topology import ServiceName, SiteName
 from gslb.domain.words import GuardWord, Preview
 from gslb.policy.preview import preview
 
@@ -223,9 +223,7 @@ async def acknowledge(face: Face, request: web.Request, who: Principal) -> web.R
 async def adopt(face: Face, request: web.Request, who: Principal) -> web.Response:
     """Take a backend over from whoever wrote its generation."""
     who.need(Scope.ADMIN, everywhere=True)
-    name = BackendName(request.match_info["backend"])
-    if name not in face.world.backends:
-        raise ApiProblem(404, "Unknown backend", f"{name!r} is no configured backend")
+    name = known("backend", request.match_info["backend"], face.world.backends).name
     body = await read_body(request, Words, limit_s=face.settings.body_s)
     await face.operator.adopt(name, who.owner, body.reason)
     return show({"adopted": name}, 202)

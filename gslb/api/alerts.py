@@ -71,6 +71,12 @@ class Receiver:
         self._said: dict[tuple[SiteName, Owner], Override] = {}
         """What we said last: the world may not have learned it yet."""
 
+    def follow(self, rules: Sequence[AlertRule], watchdog: tuple[str, float] | None) -> None:
+        """Judge by these from now on; a new watchdog has its whole time to come."""
+        if watchdog != self.watchdog:
+            self._heard_s = self._operator.now().boot_s
+        self.rules, self.watchdog = rules, watchdog
+
     def silent(self) -> bool:
         """Has the watchdog not been heard for too long? Then no alert may reach us either."""
         quiet_s = self._operator.now().boot_s - self._heard_s

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from aiohttp import web
 
@@ -18,6 +18,7 @@ from gslb.domain.control import Action, Now, OwnerKind, Pause
 from gslb.domain.topology import ServiceName, SiteName
 from gslb.domain.world import BackendView, World
 
+T = TypeVar("T")
 Feed: TypeAlias = "asyncio.Queue[Told | None]"
 """One reader of the live feed; None ends it."""
 
@@ -36,11 +37,11 @@ def _nobody(*_: object, **__: object) -> None:
 class ApiSettings:
     """Where to listen, whom to believe, whom to tell, and the bounds. Times in seconds.
 
-    `tls_clients`: CA of client certificates, asked for beside the token. `open_paths`: further
-    routes without a token (a static shell). `config()`: the configuration without secrets.
-    `observe(route, method, code, seconds)`, `count("auth_failures", reason)` and
-    `put("api_feeds", 3.0)`: metrics by their names without `gslb_` and `_total`. `idle_s`: until
-    the headers of a request must be there. `alert_watchdog`: its `alertname`, and within what.
+    `tls_clients`: CA of client certificates, asked for beside the token. `config()`: the
+    configuration without secrets. `observe(route, method, code, seconds)`,
+    `count("auth_failures", reason)` and `put("api_feeds", 3.0)`: metrics by their names without
+    `gslb_` and `_total`. `idle_s`: until the headers of a request must be there.
+    `alert_watchdog`: its `alertname`, and within what.
     """
 
     cluster: str
@@ -52,7 +53,6 @@ class ApiSettings:
     tls_key: Path | None = None
     tls_clients: Path | None = None
     tokens: Path | None = None
-    open_paths: frozenset[str] = frozenset()
     alert_rules: Sequence[AlertRule] = ()
     alert_token: Readable | None = None
     alert_watchdog: tuple[str, float] | None = None
@@ -99,12 +99,20 @@ class Face:
     def now(self) -> Now:
         return self.operator.now()
 
+    def follow(self, settings: ApiSettings) -> None:
+        """After a reload: whom to believe, which alerts drain, and the configuration to show.
+
+        Where it listens stays. ConfigError, and nothing has changed, when the tokens are wrong.
+        """
+        if settings.tokens != self.settings.tokens:
+            self.tokens = Tokens(settings.tokens)
+        self.settings = settings
+        self.receiver.follow(settings.alert_rules, settings.alert_watchdog)
+
     def site(self, request: web.Request) -> SiteName:
         """The site in the path. Raises a 404."""
-        name = SiteName(request.match_info["site"])
-        if name not in {s.name for s in self.world.topology.sites}:
-            raise ApiProblem(404, "Unknown site", f"{name!r} is no configured site")
-        return name
+        found = {s.name: s for s in self.world.topology.sites}
+        return known("site", request.match_info["site"], found).name
 
     def promise(
         self, site: SiteName, action: Action | None, services: tuple[ServiceName, ...] = ()
@@ -115,6 +123,13 @@ class Face:
         if len(self.operations) > 1000:
             del self.operations[next(iter(self.operations))]
         return made
+
+
+def known(kind: str, name: str, found: Mapping[Any, T]) -> T:
+    """What is configured by that name. Raises a 404."""
+    if name not in found:
+        raise ApiProblem(404, f"Unknown {kind}", f"{name!r} is no configured {kind}")
+    return found[name]
 
 
 Ask = Callable[[Face, web.Request, Principal], Awaitable[web.StreamResponse]]

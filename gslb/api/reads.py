@@ -6,7 +6,7 @@ from aiohttp import web
 
 from gslb.api import feed, views
 from gslb.api.auth import Principal
-from gslb.api.face import Face, pause_version, paused, progress, show, version
+from gslb.api.face import Face, known, pause_version, paused, progress, show, version
 from gslb.api.problem import ApiProblem, wrong_field
 from gslb.config.values import duration
 from gslb.domain.topology import BackendName, ServiceName, SiteName
@@ -99,24 +99,19 @@ async def services(face: Face, request: web.Request, who: Principal) -> web.Resp
 
 
 async def service(face: Face, request: web.Request, who: Principal) -> web.Response:
-    name = request.match_info["service"]
-    found = next((s for s in face.world.topology.services if s.name == name), None)
-    if found is None:
-        raise ApiProblem(404, "Unknown service", f"{name!r} is no configured service")
+    named = {s.name: s for s in face.world.topology.services}
+    found = known("service", request.match_info["service"], named)
     return show(views.service(face.world, found, face.now()))
 
 
 async def backends(face: Face, request: web.Request, who: Principal) -> web.Response:
-    views_ = face.world.backends.values()
-    rows = [views.backend(face.world, v, face.now(), whole=False) for v in views_]
+    found = face.world.backends.values()
+    rows = [views.backend(face.world, view, face.now(), whole=False) for view in found]
     return show({"backends": rows})
 
 
 async def backend(face: Face, request: web.Request, who: Principal) -> web.Response:
-    view = face.world.backends.get(BackendName(request.match_info["backend"]))
-    if view is None:
-        text = f"{request.match_info['backend']!r} is no configured backend"
-        raise ApiProblem(404, "Unknown backend", text)
+    view = known("backend", request.match_info["backend"], face.world.backends)
     return show(views.backend(face.world, view, face.now()))
 
 

@@ -66,7 +66,7 @@ def make_app(
 ) -> web.Application:
     """The API over `operator`. Raises ConfigError when the tokens file is wrong.
 
-    `extra_routes` need a token too (`read` to GET, else `admin`), but for `settings.open_paths`.
+    `extra_routes` need a token too: `read` to GET, else `admin`.
     """
     receiver = Receiver(operator, settings.alert_rules, settings.count, settings.alert_watchdog)
     face = Face(operator, settings, metrics, Tokens(settings.tokens), receiver)
@@ -77,12 +77,9 @@ def make_app(
     app.router.add_route("GET", "/v1/openapi.yaml", _document)
     for route in extra_routes:
         inner = cast("Handle", route.handler)  # aiohttp's type has class-based views in it too
-        handle = (
-            inner
-            if route.path in settings.open_paths
-            else partial(_ask, face, partial(_further, inner))
+        app.router.add_route(
+            route.method, route.path, partial(_ask, face, partial(_further, inner))
         )
-        app.add_routes([web.RouteDef(route.method, route.path, handle, route.kwargs)])
     app[METRICS_APP] = _bare(face)
     app.on_shutdown.append(_close_feeds)
     return app
@@ -130,8 +127,6 @@ async def _document(request: web.Request) -> web.Response:
 async def _headers(request: web.Request, response: web.StreamResponse) -> None:
     face = request.config_dict[FACE]
     response.headers.update(SECURITY)
-    if request.path in face.settings.open_paths:  # a page sets a policy of its own
-        response.headers.popone("Content-Security-Policy")
     world = face.world
     response.headers["Gslb-Version"] = str(world.version)
     response.headers["Gslb-Leader"] = reads.leader(face) or ""

@@ -11,9 +11,9 @@ import aiohttp
 import yaml
 from aiohttp import web
 
-from gslb.api.face import ApiSettings
+from gslb.api.face import ApiSettings, Face
 from gslb.api.listen import Served, serve
-from gslb.api.server import make_app
+from gslb.api.server import FACE, make_app
 from tests.api.fake_operator import FakeOperator
 
 SCOPES = ("read", "drain", "override", "admin")
@@ -45,6 +45,7 @@ class Live:
     served: Served
     session: aiohttp.ClientSession
     operator: FakeOperator
+    face: Face
     counted: list[tuple[object, ...]] = field(default_factory=list)
 
     async def ask(
@@ -112,4 +113,4 @@ async def live(
     )
     app = make_app(operator, chosen, metrics=lambda: b"gslb_up 1\n", extra_routes=extra_routes)
     async with serve(app, chosen) as served, aiohttp.ClientSession() as session:
-        yield Live(served, session, operator, counted)
+        yield Live(served, session, operator, app[FACE], counted)
