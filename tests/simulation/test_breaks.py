@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+
 from gslb.backends.memory import Memory as MemoryBackend
 from gslb.backends.memory import Settings
 from gslb.stores.memory import MemoryStore

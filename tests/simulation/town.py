@@ -142,7 +142,9 @@ class FrontProbe:
             case _:
                 await asyncio.sleep(0.01)
                 facts = RegistryFacts(version="3.18.0")
-                return Seen(findings=(Finding(aspect="quay.front", outcome=Outcome.PASS),), facts=facts)
+                return Seen(
+                    findings=(Finding(aspect="quay.front", outcome=Outcome.PASS),), facts=facts
+                )
 
 
 class EndtoendProbe:
@@ -241,7 +243,9 @@ def topology(timing: Timing = DEMO, limits: Limits | None = None, **changes: obj
 def probes(site: SiteName, t: Timing) -> tuple[ProbeSpec, ...]:
     """What the configuration makes of `kind: quay` with a store."""
 
-    def spec(name: str, family: Family, aspects: tuple[Aspect, ...], pace: float, end: float) -> ProbeSpec:
+    def spec(
+        name: str, family: Family, aspects: tuple[Aspect, ...], pace: float, end: float
+    ) -> ProbeSpec:
         return ProbeSpec(
             id=ProbeId(f"{site}/{name}"),
             site=site,
