@@ -17,14 +17,14 @@ from gslb.demo.stores import Store
 
 
 def build(kind: str, given: dict[str, Any]) -> Store | QuaySite | Nameserver:
-    if kind == "store":
-        return Store(**given)
     if kind == "nameserver":
         return Nameserver(**given)
-    given["locations"] = {name: Location(**at) for name, at in given["locations"].items()}
     if pair := given.pop("tls", None):
         given["tls"] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         given["tls"].load_cert_chain(*pair)
+    if kind == "store":
+        return Store(**given)
+    given["locations"] = {name: Location(**at) for name, at in given["locations"].items()}
     return QuaySite(**given)
 
 

@@ -62,11 +62,15 @@ class Watch:
 
     async def dig(self) -> set[str]:
         """The sites that the real dig is told of."""
+        return {self.sites[line] for line in await self.records(self.name, "A")}
+
+    async def records(self, name: str, rdtype: str) -> list[str]:
+        """What the real dig prints, line by line."""
         command = (need("dig"), "+short", "+tries=1", f"@{self.server}", "-p", str(self.port))
         pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(*command, self.name, "A", stdout=pipe)
+        process = await asyncio.create_subprocess_exec(*command, name, rdtype, stdout=pipe)
         said, _ = await process.communicate()
-        return {self.sites[line] for line in said.decode().split()}
+        return said.decode().splitlines()
 
 
 @asynccontextmanager
