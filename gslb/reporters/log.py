@@ -1,11 +1,9 @@
-"""One line an event in the log of the process, as text or as JSON."""
+"""One line an event in the log of the process."""
 
-import json
 import logging
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from gslb.domain.messages import Event, EventKind
 from gslb.domain.world import World
@@ -16,9 +14,7 @@ WARNINGS = frozenset(
         *(EventKind.CONFLICT, EventKind.BACKEND, EventKind.FENCED, EventKind.CLOCK),
     }
 )
-FIELDS = (
-    *("site", "service", "backend", "incident", "owner", "guard", "before", "after", "cause"),
-)
+FIELDS = ["site", "service", "backend", "incident", "owner", "guard", "before", "after", "cause"]
 
 
 class Log:
@@ -39,21 +35,16 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One record as one line."""
-        told = _told(record)
-        kind, text = told.pop("type"), told.pop("text")
-        rest = " ".join(f"{key}={value}" for key, value in told.items())
-        line = f"{_time(record)} {record.levelname} {kind} {text}" + (f" [{rest}]" if rest else "")
-        return escape(line if not record.exc_info else line + " " + _trace(self, record))
-
-
-class JsonLines(logging.Formatter):
-    """One object a line; what an event says beside its text has a field each."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One record as one line (json escapes control characters itself)."""
-        head = {"time": _time(record), "level": record.levelname.lower()}
-        trace = {"trace": _trace(self, record)} if record.exc_info else {}
-        return json.dumps(head | _told(record) | trace)
+        event = getattr(record, "event", None)
+        wall_s, told, rest = record.created, f"{record.name} {record.getMessage()}", ""
+        if isinstance(event, Event):
+            wall_s, told = event.wall_s, f"{event.kind} {event.text}"
+            fields = {name: getattr(event, name) for name in FIELDS} | dict(event.figures)
+            rest = " ".join(f"{key}={value}" for key, value in fields.items() if value is not None)
+        time = datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds")
+        line = f"{time.replace('+00:00', 'Z')} {record.levelname} {told}"
+        trace = f" {self.formatException(record.exc_info)}" if record.exc_info else ""
+        return escape(line + (f" [{rest}]" if rest else "") + trace)
 
 
 def escape(text: str) -> str:
@@ -63,23 +54,3 @@ def escape(text: str) -> str:
         lambda found: found.group().encode("unicode_escape").decode(),
         text,
     )
-
-
-def _told(record: logging.LogRecord) -> dict[str, Any]:
-    event = getattr(record, "event", None)
-    if not isinstance(event, Event):
-        return {"type": record.name, "text": record.getMessage()}
-    fields = {name: getattr(event, name) for name in FIELDS}
-    said = {name: str(value) for name, value in fields.items() if value is not None}
-    return {"type": str(event.kind), "text": event.text} | said | dict(event.figures)
-
-
-def _time(record: logging.LogRecord) -> str:
-    event = getattr(record, "event", None)
-    wall_s = event.wall_s if isinstance(event, Event) else record.created
-    told = datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds")
-    return told.replace("+00:00", "Z")
-
-
-def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
-    return formatter.formatException(record.exc_info) if record.exc_info else ""

@@ -1,11 +1,10 @@
 """Prometheus metrics: counters are counted from events and inputs, gauges are read from the world
 at the moment of a scrape (`policy/gauges.py`). Names and labels: interface.md, section 6.
-
-Never a label: address, URL, error text, person, reason, incident, plan, epoch, record value.
 """
 
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
@@ -36,10 +35,7 @@ COUNTERS = {
     "probe_failures": ("Results that were no pass, by cause.", ("site", "aspect", "cause")),
     "probe_overruns": ("Runs skipped because the one before still ran.", ()),
     "site_state_changes": ("Changes of a site's state, by the new one.", ("site", "state")),
-    "site_traffic_changes": (
-        *("Times that a site left or entered what is served.",),
-        ("site", "direction", "owner"),
-    ),
+    "site_traffic_changes": ("A site left or entered service.", ("site", "direction", "owner")),
     "guard_refusals": ("Moves that a guard refused.", ("guard",)),
     "guard_skips": ("Guards that a person named to be skipped.", ("guard",)),
     "answer_changes": ("Changes of what a name answers.", ("service",)),
@@ -54,19 +50,18 @@ COUNTERS = {
 HISTOGRAMS = {
     "loop_duration_seconds": ("One pass of the loop.", (), CALL_S),
     "store_request_duration_seconds": ("Calls to the store.", ("op",), CALL_S),
-    "probe_duration_seconds": (
-        *("One run of a probe, whatever the outcome, by step.",),
-        *(("site", "aspect", "step"), PROBE_S),
-    ),
-    "failover_duration_seconds": (
-        *("First bad sign to all primaries read back.",),
-        *(("owner",), FAILOVER_S),
-    ),
+    "probe_duration_seconds": ("A run of a probe, by step.", ("site", "aspect", "step"), PROBE_S),
+    "failover_duration_seconds": ("First bad sign to all read back.", ("owner",), FAILOVER_S),
     "backend_request_duration_seconds": ("Calls to a backend.", ("backend", "op"), CALL_S),
     "api_request_duration_seconds": ("Answering a request.", ("route",), CALL_S),
 }
-
-
+COUNTED = {
+    EventKind.REFUSED: ("guard_refusals", "guard"),
+    EventKind.ANSWER: ("answer_changes", "service"),
+    EventKind.DRIFT: ("backend_drift", "backend"),
+    EventKind.FENCED: ("backend_fenced_writes", "backend"),
+}
+"""Events that are counted by one label of their own."""
 Key = tuple[str, tuple[str, ...]]
 """A counter or histogram, and its labels' values."""
 
@@ -77,8 +72,8 @@ class Metrics:
     def __init__(self, clock: Clock, version: str, revision: str = "") -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
         self._clock = clock
-        self._build = {"version": version, "revision": revision}
-        self._build["python"] = platform.python_version()
+        python = platform.python_version()
+        self._build = {"version": version, "revision": revision, "python": python}
         self._registry = CollectorRegistry()
         self._counters = {
             name: Counter(f"gslb_{name}", text, labels, registry=self._registry)
@@ -183,19 +178,11 @@ class Metrics:
         self._topology = topology
 
     def _count_event(self, event: Event) -> None:
-        match event.kind:
-            case EventKind.SITE if event.site and event.after in list(SiteVerdict):
-                self.count("site_state_changes", event.site, event.after)
-            case EventKind.REFUSED if event.guard:
-                self.count("guard_refusals", event.guard)
-            case EventKind.ANSWER if event.service:
-                self.count("answer_changes", event.service)
-            case EventKind.DRIFT if event.backend:
-                self.count("backend_drift", event.backend)
-            case EventKind.FENCED if event.backend:
-                self.count("backend_fenced_writes", event.backend)
-            case _:
-                pass
+        name, label = COUNTED.get(event.kind, ("", ""))
+        if name and (value := getattr(event, label)):
+            self.count(name, value)
+        if event.kind is EventKind.SITE and event.site and event.after in list(SiteVerdict):
+            self.count("site_state_changes", event.site, event.after)
         took = dict(event.figures).get("failover_s")
         if took is not None:
             owner = event.owner.kind if event.owner else OwnerKind.AUTO
@@ -228,19 +215,19 @@ class Metrics:
         yield from gauges(world, self._clock.now())
 
 
+@dataclass(frozen=True, eq=False)
 class _Rows:
     """What one scrape found, as prometheus_client wants it."""
 
-    def __init__(self, rows: Iterable[Row]) -> None:
-        self._rows = list(rows)
+    rows: Sequence[Row]
 
     def collect(self) -> Iterator[Metric]:
-        labels: dict[str, tuple[str, ...]] = {n: tuple(x) for n, x, _ in self._rows}
+        labels = {name: tuple(values) for name, values, _ in self.rows}
         families = {
             name: GaugeMetricFamily(f"gslb_{name}", text, labels=labels.get(name, ()))
             for name, text in GAUGES.items()
         }
-        for name, values, value in self._rows:
+        for name, values, value in self.rows:
             families[name].add_metric(list(values.values()), value)
         yield from families.values()
 

@@ -1,7 +1,6 @@
 """One line an event, and no line can be forged by what comes from outside."""
 
 import io
-import json
 import logging
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from gslb.domain.control import Owner, OwnerKind
 from gslb.domain.messages import Event, EventKind
 from gslb.domain.topology import SiteName
-from gslb.reporters.log import JsonLines, Log, TextLines, escape
+from gslb.reporters.log import Log, TextLines, escape
 from tests.api.fake_operator import a_world
 
 NOW_S = 1_800_000_000.25
@@ -44,25 +43,9 @@ def test_an_event_is_one_line_of_text_with_its_fields() -> None:
     )
 
 
-def test_an_event_is_one_object_of_json_with_its_fields() -> None:
-    assert json.loads(written(JsonLines(), refused())) == {
-        "time": "2027-01-15T08:00:00.250Z",
-        "level": "warning",
-        "type": "refused",
-        "text": "eu stays in: 1 site would be left, 2 are wanted",
-        "site": "eu",
-        "owner": "person:kim",
-        "guard": "min_sites",
-        "left": 1.0,
-    }
-
-
-@pytest.mark.parametrize("formatter", [TextLines(), JsonLines()])
 @pytest.mark.parametrize("evil", ["\n2027 INFO all is well", "\x1b[2J", "\r", "\u2028", "\x9b1m"])
-def test_text_from_outside_forges_no_line_and_moves_no_cursor(
-    formatter: logging.Formatter, evil: str
-) -> None:
-    line = written(formatter, refused(f"detail: {evil} end"))
+def test_text_from_outside_forges_no_line_and_moves_no_cursor(evil: str) -> None:
+    line = written(TextLines(), refused(f"detail: {evil} end"))
     assert line.count("\n") == 1
     assert line.endswith("\n")
     assert not [c for c in line[:-1] if not c.isprintable()]
@@ -79,7 +62,7 @@ def test_what_is_no_event_is_written_too_with_its_traceback_on_one_line() -> Non
     text = TextLines().format(record)
     assert "first\\nsecond" in text
     assert "\n" not in text
-    assert "ValueError" in json.loads(JsonLines().format(record))["trace"]
+    assert "ValueError" in text
 
 
 def test_printable_text_stays_as_it_is() -> None:
