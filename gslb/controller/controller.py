@@ -24,6 +24,8 @@ class Controller:
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
         self._reload: Reload | None = None
+        self.acknowledges: Callable[[SiteName], None] = lambda site: None
+        """What else an acknowledgement does: a store that came back empty gets a new sentinel."""
         self._feeds: set[asyncio.Queue[Told | None]] = set()
         self._last_version = -1
         loop.reporters.append(self)
@@ -95,6 +97,7 @@ class Controller:
 
     async def acknowledge(self, site: SiteName, owner: Owner, reason: str) -> None:
         await self._say(Acknowledged(site=site, owner=owner, reason=reason))
+        self.acknowledges(site)
 
     async def confirm(self, digest: str, owner: Owner, reason: str) -> None:
         await self._say(PlanConfirmed(digest=digest, owner=owner, reason=reason))

@@ -186,7 +186,14 @@ def _alarms(
                 found.append(Alarm(kind=AlarmKind.NEVER_HEALTHY, site=site, text=text))
         for seen in looks[site]:
             found += _blind_alarm(seen, site)
+            if seen.down and "sentinel" in seen.track.detail and _lost(seen):
+                text = f"{words(seen)}; did the bucket come back empty? `gslb ack {site}`"
+                found.append(Alarm(kind=AlarmKind.SENTINEL, site=site, text=text))
     return tuple(found)
+
+
+def _lost(seen: Look) -> bool:
+    return bool(seen.track.causes) and seen.track.causes[-1] in (Cause.MISSING, Cause.MISMATCH)
 
 
 def _blind_alarm(seen: Look, site: SiteName) -> list[Alarm]:

@@ -41,6 +41,7 @@ from gslb.wire import Wire
 from gslb.wire.http import open_http
 from gslb.wire.reach import reaches
 from gslb.wiring.face import api_settings
+from gslb.wiring.metered import Metered
 
 PROBES: Mapping[str, Adapter[Any, Any]] = {
     a.kind: a for a in (s3.ADAPTER, quay.ADAPTER, http.ADAPTER)
@@ -123,15 +124,12 @@ async def open_house(
         kept = await store.load()
         wire = Wire(
             http=client,
-            cluster=configuration.topology.cluster,
-            vantage=configuration.topology.vantage,
-            probe_networks=configuration.probe_networks,
             sentinels=dict(kept.documents.get(SENTINELS, {})),
         )
         doors = Doors(wire=wire, stack=stack, probes={}, backends={})
         await doors.open(configuration)
         metrics = Metrics(clock, gslb.__version__)
-        loop = _loop(configuration, clock, store, doors, metrics, log=log)
+        loop = _loop(configuration, clock, Metered(store, metrics.store), doors, metrics, log=log)
         await _remember(loop, configuration, kept)
         house = House(
             configuration=configuration,
@@ -140,6 +138,7 @@ async def open_house(
             wire=wire,
             metrics=metrics,
         )
+        house.controller.acknowledges = partial(_new_sentinel, house)
         house.controller.reloads_with(partial(_reload, house, doors, path))
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(loop.run(), name="house")
@@ -214,6 +213,14 @@ async def _remember(loop: Loop, configuration: Configuration, kept: Kept) -> Non
     )
     await loop.spoken.load()
     loop.put(LeaseChanged(epoch=kept.epoch))
+
+
+def _new_sentinel(house: House, site: SiteName) -> None:
+    """Forget the sentinel of the site's store: the next look adopts one, or writes it."""
+    for probe, (kind, settings) in house.configuration.probes.items():
+        if kind == s3.ADAPTER.kind and probe.startswith(f"{site}/"):
+            house.wire.sentinels.pop(settings.sentinel, None)  # type: ignore[attr-defined]  # of s3
+    house.controller.loop.keeper.put({SENTINELS: dict(house.wire.sentinels)})
 
 
 async def _housekeeping(house: House) -> None:

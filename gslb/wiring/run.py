@@ -75,12 +75,7 @@ async def _look_at_all(configuration: Configuration) -> list[str]:
 @asynccontextmanager
 async def _wire(configuration: Configuration) -> AsyncIterator[Wire]:
     async with open_http(configuration.probe_networks) as client:
-        yield Wire(
-            http=client,
-            cluster=configuration.topology.cluster,
-            vantage=configuration.topology.vantage,
-            probe_networks=configuration.probe_networks,
-        )
+        yield Wire(http=client)
 
 
 async def _look(configuration: Configuration, wire: Wire, name: str) -> str:
