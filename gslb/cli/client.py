@@ -18,7 +18,12 @@ SOCKET = "/run/gslb/api.sock"
 CLOSEST = "http://127.0.0.1:8080"
 FAILED, USAGE, NEEDS_YOU, CANNOT_TELL, REFUSED, WAITING = 1, 2, 3, 4, 6, 7
 DENIED, UNREACHED, CHANGED, INTERRUPTED = 8, 9, 10, 130
-
+CODES = {
+    **dict.fromkeys((400, 404, 413, 415, 422), USAGE),
+    **dict.fromkeys((401, 403), DENIED),
+    **dict.fromkeys((409, 412, 428), CHANGED),
+}
+"""What a status means for the exit code; any other error: 1."""
 Body = dict[str, Any]
 
 
@@ -92,26 +97,22 @@ class Client:
         extra: Mapping[str, str] = {},
     ) -> Iterator[http.client.HTTPResponse]:
         pairs = [(k, v) for k, v in query.items() if v not in (None, "", False)]
-        target = path + ("?" + urlencode(pairs, doseq=True) if pairs else "")
-        headers = {"Accept": "application/json", **extra}
+        target = f"{path}?{urlencode(pairs, doseq=True)}" if pairs else path
+        headers, token = {"Accept": "application/json", **extra}, self._token()
         headers |= {"Content-Type": "application/json"} if body else {}
-        if token := self._token():
-            headers["Authorization"] = f"Bearer {token}"
+        headers |= {"Authorization": f"Bearer {token}"} if token else {}
         connection = self._connection(timeout_s)
         try:
-            data = json.dumps(body).encode() if body else None
-            connection.request(method, target, data, headers)
+            connection.request(method, target, json.dumps(body) if body else None, headers)
             answer = connection.getresponse()
             if answer.status >= 400:
                 text = answer.read().decode(errors="replace")
                 raise refusal(answer.status, _parsed(text), text)
             yield answer
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise Stop(
-                UNREACHED,
-                f"✗ the API at {self.url} was not reached: {error!s:.300}\n"
-                "  Is `gslb run` running? GSLB_URL says where it is (gslb help environment).",
-            ) from error
+            hint = "Is `gslb run` running? GSLB_URL says where it is (gslb help environment)."
+            text = f"✗ the API at {self.url} was not reached: {error!s:.300}\n  {hint}"
+            raise Stop(UNREACHED, text) from error
         finally:
             connection.close()
 
@@ -166,10 +167,7 @@ def refusal(status: int, body: Body, text: str) -> Stop:
         return Stop(REFUSED, f"✗ refused by {guard}: {said}{hint}")
     if str(body.get("type")).endswith("/set-by-the-file"):
         return Stop(FAILED, f"✗ {said}{hint}")
-    code = {401: DENIED, 403: DENIED, 409: CHANGED, 412: CHANGED, 428: CHANGED}.get(status, FAILED)
-    if status in (400, 404, 413, 415, 422):
-        code = USAGE
-    return Stop(code, f"✗ {said}{hint}")
+    return Stop(CODES.get(status, FAILED), f"✗ {said}{hint}")
 
 
 def _parsed(text: str) -> Body:

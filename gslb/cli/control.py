@@ -203,17 +203,15 @@ def _preview(face: Face, body: Body) -> None:
     face.talk("Preview" if changes else "Preview: nothing would change in what is served.")
     for line in (*map(_change, changes), *preview.get("notes", ())):
         face.talk(clean(f"  {line}"))
-    refused = [g for g in guards if g["verdict"] == "refuse"]
-    for guard in guards:
-        if guard["verdict"] != "pass":
-            face.talk(clean(f"  {guard['verdict']} {guard['id']}: {guard['text']}"))
-    passed = sum(1 for g in guards if g["verdict"] == "pass")
+    doubts = [g for g in guards if g["verdict"] != "pass"]
+    for guard in doubts:
+        face.talk(clean(f"  {guard['verdict']} {guard['id']}: {guard['text']}"))
     ends = f"   Ends by itself at {face.when(body['ends_at'])}." if body.get("ends_at") else ""
-    face.talk(f"Guards: {passed} of {len(guards)} pass.{ends}")
-    if refused:
-        hint = f" Or repeat with --skip {refused[0]['id']}." if refused[0]["skippable"] else ""
-        text = f"✗ refused by {refused[0]['id']}: {refused[0]['text']}{hint}"
-        raise Stop(REFUSED, clean(text))
+    face.talk(f"Guards: {len(guards) - len(doubts)} of {len(guards)} pass.{ends}")
+    for guard in doubts:
+        if guard["verdict"] == "refuse":
+            hint = f" Or repeat with --skip {guard['id']}." if guard["skippable"] else ""
+            raise Stop(REFUSED, clean(f"✗ refused by {guard['id']}: {guard['text']}{hint}"))
 
 
 def _change(change: Body) -> str:
@@ -225,9 +223,8 @@ def _change(change: Body) -> str:
 
 def _target(target: Body) -> str:
     site = f" ({target['site']})" if target.get("site") else ""
-    return f"{target['value']}{site}" + (
-        f" weight {target['weight']}" if target["weight"] != 1 else ""
-    )
+    weight = f" weight {target['weight']}" if target["weight"] != 1 else ""
+    return f"{target['value']}{site}{weight}"
 
 
 def _confirm(question: str, yes: bool) -> None:
@@ -241,7 +238,7 @@ def _confirm(question: str, yes: bool) -> None:
 
 def _done(face: Face, reply: Reply, text: str) -> None:
     if not face.give(reply, []):
-        face.say(f"{face.mark('done').split()[0]} {text}")
+        face.say(f"{click.style('✓', fg='green')} {text}")
 
 
 def _accepted(face: Face, client: Client, reply: Reply, text: str, limit_s: float | None) -> None:

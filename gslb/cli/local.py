@@ -50,11 +50,13 @@ def check(
             for key, (value, whence) in configuration.origins.items():
                 face.say(f"{key}: {value}   # {whence}")
         live += [] if offline else probe_everything(configuration)
+    # Warnings first, so that errors are last on the screen.
+    found.sort(key=lambda line: _parts(line)["severity"] == "error")
     form = "json" if face.output == "json" else form
     _show(face, found, live, form)
-    errors = sum(1 for line in found if _severity(line) == "error")
-    failed = sum(1 for line in live if line.startswith("✗"))
-    bad = errors or (strict and len(found))
+    errors = sum(1 for line in found if _parts(line)["severity"] == "error")
+    failed = any(line.startswith("✗") for line in live)
+    bad = errors or (strict and found)
     if form != "json":
         word = f"{some(errors, 'error')}, {some(len(found) - errors, 'warning')}"
         after = "Nothing was changed." if bad else f"Next: gslb run --config {chosen[0]}"
@@ -62,29 +64,28 @@ def check(
     return USAGE if bad else FAILED if failed else 0
 
 
-def _severity(line: str) -> str:
-    place = PLACE.match(line)
-    return place["severity"] if place else "error"
+def _parts(line: str) -> dict[str, Any]:
+    """A finding taken apart: file, line, column, severity, code, text."""
+    found = PLACE.match(line)
+    if not found:
+        return {"severity": "error", "text": line}
+    return found.groupdict() | {key: int(found[key]) for key in ("line", "column")}
 
 
 def _show(face: Face, found: list[str], live: list[str], form: str) -> None:
-    """Warnings first, so that errors are last on the screen."""
-    found = sorted(found, key=lambda line: _severity(line) == "error")
     if form == "json":
-        rows = [m.groupdict() if (m := PLACE.match(line)) else {"text": line} for line in found]
-        numbers = {"line", "column"}
-        rows = [{k: int(v) if k in numbers else v for k, v in row.items()} for row in rows]
-        face.say(json.dumps({"findings": rows, "live": live}, ensure_ascii=False))
+        told = {"findings": [_parts(line) for line in found], "live": live}
+        face.say(json.dumps(told, ensure_ascii=False))
         return
     for line in found:
-        place = PLACE.match(line)
-        if form == "github" and place:
-            at = f"file={place['file']},line={place['line']},col={place['column']}"
-            face.say(f"::{place['severity']} {at},title={place['code']}::{place['text']}")
+        parts = _parts(line)
+        if form == "github" and "code" in parts:
+            at = "file={file},line={line},col={column}".format(**parts)
+            face.say("::{severity} {at},title={code}::{text}".format(at=at, **parts))
             continue
         face.say(clean(line))
-        if form == "full" and place:
-            _source(face, Path(place["file"]), int(place["line"]), int(place["column"]))
+        if form == "full" and "code" in parts:
+            _source(face, Path(parts["file"]), parts["line"], parts["column"])
     for line in live:
         face.say(clean(f"live: {line}"))
 

@@ -16,9 +16,8 @@ from rich.cells import cell_len, set_cell_size
 from gslb.cli.client import Body, Reply
 
 MARKS = {
-    **{"up": ("✓", "+", "green"), "down": ("✗", "x", "red"), "degraded": ("△", "^", "yellow")},
-    **{"unknown": ("?", "?", "bright_black"), "done": ("✓", "ok:", "green")},
-    **{"alert": ("!", "!", "yellow")},
+    **{"up": ("✓", "green"), "down": ("✗", "red"), "degraded": ("△", "yellow")},
+    "unknown": ("?", "bright_black"),
 }
 ASCII = str.maketrans({"→": "->", "−": "-", "·": "-", "…": "...", "✓": "+", "✗": "x", "△": "^"})
 
@@ -35,38 +34,31 @@ class Face:
     @property
     def width(self) -> int:
         """Columns of the terminal; what goes to a pipe is not cut."""
-        return shutil.get_terminal_size((80, 24)).columns if _wide(self) else 1000
+        known = sys.stdout.isatty() or "COLUMNS" in os.environ
+        return shutil.get_terminal_size((80, 24)).columns if known else 1000
 
     def say(self, text: str = "") -> None:
         """A line of data, to stdout."""
-        utf8 = "utf" in (getattr(sys.stdout, "encoding", "") or "").lower()
-        click.echo(text if utf8 else text.translate(ASCII), color=self._colours())
+        click.echo(_fitting(text, sys.stdout), color=self._colours())
 
     def talk(self, text: str) -> None:
         """A line for the person, to stderr."""
-        utf8 = "utf" in (getattr(sys.stderr, "encoding", "") or "").lower()
-        click.echo(text if utf8 else text.translate(ASCII), err=True, color=self._colours())
+        click.echo(_fitting(text, sys.stderr), err=True, color=self._colours())
 
     def give(self, reply: Reply, names: Sequence[str]) -> bool:
         """Print it in the form that was asked for; False: a table is wanted."""
-        match self.output:
-            case "json":
-                click.echo(reply.text)
-            case "yaml":
-                click.echo(
-                    yaml.safe_dump(reply.body, sort_keys=False, allow_unicode=True), nl=False
-                )
-            case "name":
-                click.echo("".join(f"{name}\n" for name in names), nl=False)
-            case _:
-                pass
+        if self.output == "json":
+            click.echo(reply.text)
+        elif self.output == "yaml":
+            click.echo(yaml.safe_dump(reply.body, sort_keys=False, allow_unicode=True), nl=False)
+        elif self.output == "name":
+            click.echo("".join(f"{name}\n" for name in names), nl=False)
         return self.output != "table"
 
     def mark(self, state: str) -> str:
         """`✓ up`: symbol and word, in colour where there is some."""
-        symbol, ascii_symbol, colour = MARKS.get(state, MARKS["unknown"])
-        utf8 = "utf" in (getattr(sys.stdout, "encoding", "") or "").lower()
-        return click.style(f"{symbol if utf8 else ascii_symbol} {state}", fg=colour)
+        symbol, colour = MARKS.get(state, MARKS["unknown"])
+        return click.style(f"{symbol} {state}", fg=colour)
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Below 100 and 80 columns the last ones go; plain: one fact a line."""
@@ -178,10 +170,8 @@ def event_line(face: Face, event: Body) -> str:
     """`14:02:29 site      fra up → down because store.write (own)      i-192`."""
     if face.output == "json":
         return json.dumps(event, ensure_ascii=False)
-    at = event.get("time") or event.get("at")
     incident = f"  {event['incident']}" if event.get("incident") else ""
-    line = f"{face.clock(at)} {event.get('type', '')!s:<9} {event.get('text', '')}{incident}"
-    return clean(line)
+    return clean(f"{face.clock(event['at'])} {event['type']:<9} {event['text']}{incident}")
 
 
 def clean(value: Any) -> str:
@@ -193,5 +183,6 @@ def _fill(cell: str, size: int) -> str:
     return cell + " " * (size - cell_len(click.unstyle(cell)))
 
 
-def _wide(face: Face) -> bool:
-    return sys.stdout.isatty() or "COLUMNS" in os.environ
+def _fitting(text: str, stream: Any) -> str:
+    utf8 = "utf" in (getattr(stream, "encoding", "") or "").lower()
+    return text if utf8 else text.translate(ASCII)
