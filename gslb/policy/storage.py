@@ -34,23 +34,9 @@ def _at_site(
     own = stores(looks[site])
     if any(x.down for x in own):
         return (), ()  # its store is to blame, and is blamed by its own probe
-    if _blamed_before(world, seen):
-        return (_seen_by_quay_only(seen),), ()
-    if own and not _since_passed(own, seen):
-        return (), ()  # said while its store failed, and not asked again since
-    dead = [name for name, all_of_it in looks.items() if any(x.down for x in stores(all_of_it))]
-    if dead:
-        text = (
-            f"Quay at {site} says storage: false while its own store passes and "
-            f"{', '.join(dead)}'s is down: its preference list names another site's store"
-        )
-        return (), (Alarm(kind=AlarmKind.PREFERENCE, site=site, text=text),)
-    if not _since_passed([x for look in looks.values() for x in stores(look)], seen):
-        return (), ()  # said while some store failed: not yet known whose it is
-    if len(falses) > 1:
-        names = ", ".join(x.aspect.site for x in falses)
-        text = f"Quay says storage: false at {names}, while every store that we can probe passes"
-        return (), (Alarm(kind=AlarmKind.STORAGE_DISPUTED, text=text),)
+    alarms = None if _blamed_before(world, seen) else _acquitted(looks, seen, own, falses)
+    if alarms is not None:
+        return (), alarms
     if own and all(x.verdict is Verdict.UP for x in own):
         return (_seen_by_quay_only(seen),), ()
     alarm = Alarm(
@@ -61,6 +47,29 @@ def _at_site(
     text = f"{seen.aspect.name}: Quay says storage: false (uncorroborated: no own store probe)"
     dwell_s = 2 * seen.aspect.dwell_local_s
     return (loss(seen, text, seen.track.since_s, dwell_s),), (alarm,)
+
+
+def _acquitted(
+    looks: Looks, seen: Look, own: tuple[Look, ...], falses: list[Look]
+) -> tuple[Alarm, ...] | None:
+    """Why the site is not to blame for what its Quay says, as alarms; None: it is."""
+    site = seen.aspect.site
+    if own and not _since_passed(own, seen):
+        return ()  # said while its store failed, and not asked again since
+    dead = [name for name, all_of_it in looks.items() if any(x.down for x in stores(all_of_it))]
+    if dead:
+        text = (
+            f"Quay at {site} says storage: false while its own store passes and "
+            f"{', '.join(dead)}'s is down: its preference list names another site's store"
+        )
+        return (Alarm(kind=AlarmKind.PREFERENCE, site=site, text=text),)
+    if not _since_passed([x for look in looks.values() for x in stores(look)], seen):
+        return ()  # said while some store failed: not yet known whose it is
+    if len(falses) > 1:
+        names = ", ".join(x.aspect.site for x in falses)
+        text = f"Quay says storage: false at {names}, while every store that we can probe passes"
+        return (Alarm(kind=AlarmKind.STORAGE_DISPUTED, text=text),)
+    return None
 
 
 def _seen_by_quay_only(seen: Look) -> Loss:
