@@ -149,6 +149,8 @@ class Track:
     """Fails in a row (blind neither counts nor resets)."""
     passes: int = 0
     """Passes in a row at any pace."""
+    failing_since_s: float = 0.0
+    """When the first fail of the run that is going on ended."""
     rises: int = 0
     """Passes in a row at the normal pace: what `rise` counts."""
     causes: tuple[Cause, ...] = ()

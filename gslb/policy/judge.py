@@ -90,6 +90,7 @@ def _failed(track: Track, aspect: Aspect, seen: Observation) -> Track:
     return replace(
         track,
         fails=track.fails + 1,
+        failing_since_s=track.failing_since_s if track.fails else seen.ended_s,
         passes=0,
         rises=0,
         slow_run=0,

@@ -77,7 +77,7 @@ def _quay_contradicts(
         return False, word_s
     assert track.last_pass_s is not None
     if track.fails:
-        return False, max(word_s, track.last_fail_s or 0.0)
+        return False, max(word_s, track.failing_since_s)
     silent_s = track.last_pass_s + quay.aspect.stale_after_s
     if moment.reached(silent_s):
         return False, max(word_s, silent_s)
