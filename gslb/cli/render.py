@@ -14,6 +14,7 @@ import yaml
 from rich.cells import cell_len, set_cell_size
 
 from gslb.cli.client import Body, Reply
+from gslb.policy.summary import length
 
 MARKS = {
     **{"up": ("✓", "green"), "down": ("✗", "red"), "degraded": ("△", "yellow")},
@@ -141,11 +142,8 @@ def parse_time(value: object) -> datetime | None:
 
 
 def span(seconds: float) -> str:
-    """`6 min`, `3 h`, `12 d`: the largest unit, without its sign."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if abs(seconds) >= size:
-            return f"{abs(seconds) / size:.0f} {unit}"
-    return f"{abs(seconds):.0f} s"
+    """`6 min`, `3 h`, `12 d`: as the API's sentences say it, without its sign."""
+    return length(abs(seconds))
 
 
 def some(count: int, noun: str) -> str:

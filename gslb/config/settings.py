@@ -10,9 +10,15 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from gslb.config.document import At, Document
 from gslb.config.values import duration
+from gslb.wire.credentials import LITERAL
 
 M = TypeVar("M", bound=BaseModel)
 BOUNDS = ("greater_than", "less_than", "too_short", "too_long")
+SHOULD = {
+    "less than or equal to": "at most",
+    "greater than or equal to": "at least",
+    "Input should": "it should",
+}
 
 
 def nearest(name: str, known: list[str]) -> str:
@@ -79,39 +85,28 @@ def _way(document: Document, at: At, loc: At, *, missing: bool) -> At:
 
 
 def _sentence(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
+    """Code and words of one of pydantic's errors, or of our own (`values.wrong`)."""
     kind, given = error["type"], error.get("input")
-    name = str(error["loc"][-1]) if error["loc"] else ""
     said = error["msg"].removeprefix("Value error, ")
     if kind[0] == "E" and kind[1:].isdigit():
         return kind, said
-    if "a secret stands in the file" in said:
-        return "E040", said
-    if kind == "value_error":
-        return "E011", said
-    if kind == "missing":
-        return "E010", "is missing, and has no default"
     if kind == "extra_forbidden":
-        known = _keys(model, error["loc"][:-1])
-        return "E012", f"unknown key `{name}` ({nearest(name, known)})"
-    if kind == "literal_error":
-        return "E011", f"{given!r} is not known here (write {error['ctx']['expected']})"
-    if kind.startswith(BOUNDS):
-        return (
-            "E014",
-            f"{_shown(given)} does not fit ({_should(said)})",
-        )
-    if kind == "string_pattern_mismatch":
-        return "E011", f"{given!r} is no name (letters, digits, hyphens; at most 63)"
-    return "E011", f"{_shown(given)} does not fit ({_should(said)})"
-
-
-def _should(text: str) -> str:
-    text = text.replace("less than or equal to", "at most")
-    return text.replace("greater than or equal to", "at least").replace("Input should", "it should")
-
-
-def _shown(value: object) -> str:
-    return repr(value) if isinstance(value, str | int | float) else type(value).__name__
+        *way, name = error["loc"]
+        return "E012", f"unknown key `{name}` ({nearest(str(name), _keys(model, tuple(way)))})"
+    shown = repr(given) if isinstance(given, str | int | float) else type(given).__name__
+    for old, new in SHOULD.items():
+        said = said.replace(old, new)
+    match kind:
+        case "value_error":
+            return "E040" if said == LITERAL else "E011", said
+        case "missing":
+            return "E010", "is missing, and has no default"
+        case "literal_error":
+            return "E011", f"{given!r} is not known here (write {error['ctx']['expected']})"
+        case "string_pattern_mismatch":
+            return "E011", f"{given!r} is no name (letters, digits, hyphens; at most 63)"
+        case _:
+            return "E014" if kind.startswith(BOUNDS) else "E011", f"{shown} does not fit ({said})"
 
 
 def _keys(model: Any, way: At) -> list[str]:

@@ -85,15 +85,11 @@ class Parts:
         if adapter is None:
             text = f"unknown kind `{kind}` ({nearest(kind, list(self.adapters))})"
             self.document.report("E020", (*at, "kind"), text)
-            return None
-        if common is None:
+        if adapter is None or common is None:
             return None
         called = {site: site for site in self.file.sites} | common.servers
-        ours = {
-            "cluster": self.file.cluster,
-            "resolvers": tuple(self.file.resolvers),
-            "servers": called,
-        }
+        ours = {"cluster": self.file.cluster, "servers": called}
+        ours["resolvers"] = tuple(self.file.resolvers)
         made = settings(self.document, at, adapter.settings, part, ours)
         if made is None:
             return None
