@@ -164,7 +164,7 @@ class StoreChoice(Part):
 
 
 class Window(Part):
-    cron: Cron = key(..., "When it begins, in local time")
+    cron: Cron = key(..., "When it begins: five cron fields, in UTC")
     for_: Pace = key(..., "How long it lasts", alias="for")
     freeze: Literal["returns", "all"] = key("returns", "What it holds back")
 

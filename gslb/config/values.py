@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from gslb.policy.window import check_cron
 from gslb.wire.credentials import Secret
 
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -60,6 +61,14 @@ def _ramp(steps: list[int]) -> list[int]:
     return steps
 
 
+def _cron(text: str) -> str:
+    try:
+        check_cron(text)
+    except ValueError:
+        raise wrong("E011", f"{text!r} is not five cron fields (write 0 2 * * 6)") from None
+    return text
+
+
 def _form(pattern: str, said: str) -> AfterValidator:
     """Text of that form, or what is said of it."""
 
@@ -71,7 +80,6 @@ def _form(pattern: str, said: str) -> AfterValidator:
     return AfterValidator(matched)
 
 
-CRON = r"[0-9*/,-]+( +[0-9*/,-]+){4}"
 HOST_IN_URL = r"(\[[0-9a-fA-F:]+\]|[^:/\s]+)"
 PORT = r"(\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
 Duration = Annotated[
@@ -84,7 +92,7 @@ Count = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Address = Annotated[str, AfterValidator(_address)]
 Addresses = Annotated[list[Address], BeforeValidator(as_list), Field(min_length=1)]
-Cron = Annotated[str, _form(CRON, "is not five cron fields (write 0 2 * * 6)")]
+Cron = Annotated[str, AfterValidator(_cron)]
 Ramp = Annotated[list[int], Field(min_length=1), AfterValidator(_ramp)]
 SecretRef = Annotated[Secret, WithJsonSchema({"type": "string", "pattern": "^(file|cred):."})]
 Listen = Annotated[

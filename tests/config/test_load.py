@@ -622,3 +622,9 @@ def test_not_even_a_trace_shows_a_secret_that_stands_in_the_file() -> None:
         with pytest.raises(ValidationError) as raised:
             model.model_validate({key: "fake-secret"})
         assert "fake-secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("cron", ["99 2 * * 6", "*/0 2 * * 6", "0 2 , * 6", "0 2 * *"])
+def test_a_window_that_could_never_be_read_is_refused_at_the_door(cron: str) -> None:
+    with pytest.raises(ConfigError, match="is not five cron fields"):
+        loaded(windows=[{"cron": cron, "for": "4h"}])
