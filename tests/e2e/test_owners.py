@@ -230,3 +230,37 @@ async def test_released_in_any_order_the_right_one_stays_in_force(tmp_path: Path
                 holding.remove(who)
                 await bench.held_by(site, holding)
             assert bench.demo.town.answer == ALL
+
+
+async def test_the_printed_drain_over_the_socket_needs_no_token_and_ends_by_itself(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path) as bench:
+        said = await bench.shell(printed("curl --unix-socket /run/gslb/api.sock -X PUT"), "us")
+        assert said["effective"] is True
+        await until(lambda: bench.demo.town.answer == ALL - {"us"}, 5)
+        seen = await bench.site("us")
+        assert seen["owner"].startswith("person:")
+        assert seen["until"] == said["ends_at"]
+        assert (seen["reasons"], seen["overrides"][0]["reason"]) == ([], "disk swap CHG-4711")
+        said = await bench.shell(by_tcp("DELETE"), "us")
+        assert len(said["released"]) == 1
+        await until(lambda: bench.demo.town.answer == ALL, 10)
+
+
+async def test_a_printed_drain_works_while_automation_is_paused(tmp_path: Path) -> None:
+    async with opened(tmp_path) as bench:
+        assert (await bench.gslb("pause", "--reason", "core switch CHG-4712"))[0] == 0
+        await bench.demo.town.set_fault("eu", "store", "refuse")
+        assert (await bench.shell(by_tcp("PUT"), "us"))["effective"] is True
+        await until(lambda: bench.demo.town.answer == ALL - {"us"}, 5)
+
+        async def down() -> bool:
+            return bool((await bench.site("eu"))["state"] == "down")
+
+        await until(down, 10)
+        assert "eu" in bench.demo.town.answer
+        await bench.shell(by_tcp("DELETE"), "us")
+        await until(lambda: bench.demo.town.answer == ALL, 5)
+        assert (await bench.gslb("resume"))[0] == 0
+        await until(lambda: bench.demo.town.answer == ALL - {"eu"}, 10)
