@@ -167,9 +167,10 @@ async def settle(demo: Demo, out: Callable[[str], None]) -> None:
             verdict = state.verdict if state else SiteVerdict.UNKNOWN
             now = f"{verdict}, {'in' if name in demo.town.answer else 'not yet in'}"
             if seen.get(name) != now:
-                out(f"  {name}: store and quay listen at {ADDRESSES[name]} · {now}")
+                out(f"  {name} at {ADDRESSES[name]}: {now}")
                 seen[name] = now
         await asyncio.sleep(0.1)
+    out("  all are up, and in the answer")
 
 
 async def tell(demo: Demo, out: Callable[[str], None]) -> None:
@@ -177,8 +178,11 @@ async def tell(demo: Demo, out: Callable[[str], None]) -> None:
     while True:
         async for told in demo.house.controller.told():
             for event in told.events:
-                at = time.strftime("%H:%M:%S", time.localtime(event.wall_s))
-                out(f"{at} {event.kind:<8} {event.text}")
+                out(f"{clock(event.wall_s)} {event.kind:<8} {event.text}")
+
+
+def clock(wall_s: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(wall_s))
 
 
 async def obey(demo: Demo, out: Callable[[str], None]) -> None:
@@ -193,10 +197,10 @@ async def obey(demo: Demo, out: Callable[[str], None]) -> None:
         while (key := await keys.get()) != "q":
             if key == "r":
                 await demo.town.mend()
-                out("all is mended")
+                out(f"{clock(time.time())} ─────── you mend everything")
             for site, part, fault in KEYS.get(key, ()):
                 await demo.town.set_fault(site, part, fault)
-                out(f"{site} {part}: {fault}")
+                out(f"{clock(time.time())} ─────── you break {site}'s {part}: {fault}")
     finally:
         loop.remove_reader(terminal)
         termios.tcsetattr(terminal, termios.TCSADRAIN, before)

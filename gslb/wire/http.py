@@ -11,6 +11,7 @@ our way to a target leaves exactly that behind, and a cut way must never count a
 
 import asyncio
 import errno
+import os
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -253,6 +254,9 @@ def _text(error: Exception) -> str:
     """One line, without the engine's own words where there are better ones."""
     if isinstance(error, aiohttp.ClientConnectorError):
         text = error.os_error.strerror or str(error.os_error)
+        if text.startswith("Connect call failed"):  # asyncio's words, whatever the reason was
+            reason = os.strerror(error.os_error.errno or 0).lower()
+            text = f"{reason} at {error.host}:{error.port}"
     elif isinstance(error, aiohttp.ClientResponseError):
         text = f"no HTTP: {error.message}"
     else:
