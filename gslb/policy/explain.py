@@ -77,8 +77,17 @@ def _site_headline(world: World, site: SiteName, now: Now) -> tuple[str, ...]:
         lines.append(f"It is up: {_passes(world, site)}.")
     else:
         why = "; ".join(r.text for r in state.reasons[:3]) or "no evidence yet"
-        lines.append(f"It is {state.verdict} because {why}.")
+        own = _others(world, site) if state.losses else ""
+        lines.append(f"It is {state.verdict} because {why}.{own}")
     return (*lines, *_why_not(world, site, seen.state))
+
+
+def _others(world: World, site: SiteName) -> str:
+    """A fault is a site's own when others pass."""
+    up = [s for s, x in world.states.items() if s != site and x.verdict is SiteVerdict.UP]
+    if not up:
+        return " No other site is up."
+    return f" The fault is its own: {' and '.join(up)} {'passes' if len(up) == 1 else 'pass'}."
 
 
 def _where(state: str) -> str:
@@ -143,7 +152,7 @@ def _verdict(world: World, site: SiteName, now: Now) -> Section:
         dwell = "" if wait <= 0 else f"; may move traffic in {length(wait)} if it goes on"
         dwell = "; passes have come since, so it moves nothing" if wait == float("inf") else dwell
         fall = aspects[x.aspect].fall if x.aspect in aspects else 0
-        takes = "no writes there" if x.takes == ("write",) else "nothing works there"
+        takes = "no writes there" if x.takes == ("write",) else "neither reads nor writes there"
         lines.append(f"{x.aspect} is down ({fall} in a row): {takes}{dwell}")
     lines += [r.text for r in state.shared]
     lines += [f"{a.kind}: {a.text}" for a in world.alarms if a.site == site]

@@ -126,10 +126,11 @@ def back_after(world: World, site: SiteName, now: Now) -> str:
 
 def length(seconds: float) -> str:
     """`8 s`, `5 min`, `2 h`, `3 d`."""
+    seconds = round(seconds)
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size or seconds == size:
             return f"{seconds / size:.0f} {unit}"
-    return f"{max(seconds, 0.0):.0f} s"
+    return f"{max(seconds, 0)} s"
 
 
 def _site_problems(world: World, now: Now) -> list[Problem]:

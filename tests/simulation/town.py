@@ -71,6 +71,8 @@ class Place:
     name: str
     store: str | None = None
     quay: str | None = None
+    path: str | None = None
+    """Cut for the controller only."""
     count: int = 0
 
     @property
@@ -97,7 +99,7 @@ class StoreProbe:
         self.town, self.place = town, place
 
     async def run(self) -> Seen:
-        fault = self.place.store
+        fault = self.place.path or self.place.store
         if fault == "hang":
             await asyncio.sleep(1.0)
             return _store(Outcome.FAIL, Cause.TIMEOUT, "put: timeout after 1.0 s")
