@@ -20,7 +20,7 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gslb.demo.run import Demo, open_demo
+from gslb.demo.run import Demo, open_demo, secret_file
 from tests.kit import need, until
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -199,12 +199,11 @@ class Bench:
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[Bench]:
+async def opened(folder: Path, **api: str) -> AsyncIterator[Bench]:
+    """`api`: what the configuration says of it beside the demo's own."""
     need("curl")
-    hook = folder / "hook.token"
-    hook.touch(mode=0o600)
-    hook.write_text(HOOK_TOKEN)
-    changes = CHANGES | {"alerts": {**CHANGES["alerts"], "token": f"file:{hook}"}}
+    hook = secret_file(folder / "hook.token", HOOK_TOKEN)
+    changes = CHANGES | {"alerts": {**CHANGES["alerts"], "token": hook}, "api": api}
     async with open_demo(folder, pace=0.1, changes=changes) as demo:
         (folder / "token").write_text(demo.token + "\n")
         async with aiohttp.ClientSession() as session:
@@ -264,3 +263,43 @@ async def test_a_printed_drain_works_while_automation_is_paused(tmp_path: Path) 
         await until(lambda: bench.demo.town.answer == ALL, 5)
         assert (await bench.gslb("resume"))[0] == 0
         await until(lambda: bench.demo.town.answer == ALL - {"eu"}, 10)
+
+
+async def test_a_token_made_as_printed_drains_and_may_do_no_more(tmp_path: Path) -> None:
+    need("openssl")
+    secret_file(tmp_path / "tokens.yml", "[]")
+    entry = printed("- {name: kim")
+    async with opened(tmp_path, tokens=f"file:{tmp_path}/tokens.yml") as bench:
+        made = "openssl rand -hex 32 > token"
+        hashed = "tr -d '\\n' < token | sha256sum"
+        assert made in README
+        assert hashed in README
+        _, out = await bench.run("sh", "-c", f"{made} && {hashed}")
+        (tmp_path / "tokens.yml").write_text(entry.replace("64 hex digits", out.split()[0]))
+        assert (await bench.gslb("version"))[0] == 0
+
+        async def known() -> bool:
+            return (await bench.gslb("status", "eu", "-o", "json"))[0] == 0
+
+        await until(known, 20, 0.2, what="the new token is known")
+        drain = ("drain", "eu", "--for", "2h", "--reason", "disk swap CHG-4711", "--wait")
+        assert (await bench.gslb(*drain, "--yes"))[0] == 0
+        assert bench.demo.town.answer == ALL - {"eu"}
+        assert (await bench.gslb("reload"))[0] == 8
+        assert (await bench.gslb("undrain", "eu"))[0] == 0
+        await until(lambda: bench.demo.town.answer == ALL, 10)
+
+
+async def test_a_file_named_pause_in_the_state_folder_stops_automation(tmp_path: Path) -> None:
+    async with opened(tmp_path) as bench:
+        (tmp_path / "pause").touch()
+
+        async def paused() -> bool:
+            return json.loads(await bench.get("/v1/overview"))["paused"] is not None
+
+        await until(paused, 10, 0.1)
+        await bench.demo.town.set_fault("eu", "store", "500")
+        await until(lambda: bench.demo.house.controller.world.refusals, 10)
+        assert bench.demo.town.answer == ALL
+        (tmp_path / "pause").unlink()
+        await until(lambda: bench.demo.town.answer == ALL - {"eu"}, 20)
