@@ -126,11 +126,11 @@ def back_after(world: World, site: SiteName, now: Now) -> str:
 
 def length(seconds: float) -> str:
     """`8 s`, `5 min`, `2 h`, `3 d`."""
-    seconds = round(seconds)
+    seconds = round(seconds, 0)  # a float still: what has no end yet is no error
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size or seconds == size:
             return f"{seconds / size:.0f} {unit}"
-    return f"{max(seconds, 0)} s"
+    return f"{max(seconds, 0.0):.0f} s"
 
 
 def _site_problems(world: World, now: Now) -> list[Problem]:
