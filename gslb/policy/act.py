@@ -213,7 +213,7 @@ def _let(
     bold = decide(world, looks, d.service, backend, moment, bold=True) if d.refusals else d
     if not _is_ours(world, view, backend, d):
         if not bold.differs:
-            return replace(d, wanted=d.served), None
+            return replace(d, wanted=None), None  # held for now: nothing is adopted by that
         change = change_of(bold)
         if _is_confirmed(world, view, change):
             return bold, None
@@ -229,7 +229,8 @@ def _is_ours(world: World, view: BackendView, backend: BackendSpec, d: Decided) 
     """Has our store served this name, or is there nothing that somebody would miss?"""
     if d.service.name in view.adopted or d.served is None:
         return True
-    return same(d.served, d.wanted) or same(d.served, in_full(world, d.service, backend))
+    wanted = not d.refusals and same(d.served, d.wanted)
+    return wanted or same(d.served, in_full(world, d.service, backend))
 
 
 def _is_confirmed(world: World, view: BackendView, change: Change) -> bool:
