@@ -34,6 +34,7 @@ from gslb.domain.topology import (
     Site,
     SiteName,
     Topology,
+    Window,
 )
 from gslb.domain.traffic import Answer, Generation, Plan, Pool, Reading, Target
 from gslb.domain.world import Memory, World
@@ -91,6 +92,11 @@ def without_probes(topo: Topology, name: str, *sites: str) -> Topology:
     """The same without this probe (at these sites)."""
     gone = {f"{s}/{name}" for s in (sites or [s.name for s in topo.sites])}
     return replace(topo, probes=tuple(p for p in topo.probes if p.id not in gone))
+
+
+def replace_windows(topo: Topology, *windows: Window) -> Topology:
+    """The same with these windows."""
+    return replace(topo, windows=windows)
 
 
 def service_of(topo: Topology) -> Service:
