@@ -183,7 +183,7 @@ class QuaySite(Breakable):
                 await asyncio.sleep(random.random() * 2 ** (last - 1) * self._pace)
             keys, digest = Keys(location.key_id, location.secret), sha256(body).hexdigest()
             now = datetime.now(UTC)
-            headers = sign(method, url, SSE, digest, keys, "us-east-1", "s3", now)
+            headers = sign(method, url, SSE, digest, keys, "us-east-1", now)
             try:
                 async with self._client.request(method, url, data=body, headers=headers) as said:
                     if said.status not in RETRIED:

@@ -187,7 +187,7 @@ def verify(request: web.BaseRequest, body: bytes, keys: Mapping[str, str]) -> No
     url = f"{request.scheme}://{request.host}{request.raw_path}"
     headers = {n: request.headers.get(n, "") for n in names.split(";") if n != "host"}
     pair = Keys(key_id, keys[key_id])
-    wanted = sign(request.method, url, headers, digest, pair, region, "s3", at)["Authorization"]
+    wanted = sign(request.method, url, headers, digest, pair, region, at)["Authorization"]
     # As a whole: who signs another day, or without the host, writes another scope or other names.
     if not hmac.compare_digest(re.sub(", *", ",", wanted), re.sub(", *", ",", signed[0])):
         raise Refused("SignatureDoesNotMatch")

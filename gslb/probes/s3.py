@@ -186,7 +186,7 @@ class S3:
             url = url if self._settings.path_style else url.replace("?", "/?", 1)
         digest = hashlib.sha256(body or b"").hexdigest()
         now = datetime.now(UTC)
-        headers = sign(method, url, {}, digest, chain.keys, self._settings.region, "s3", now)
+        headers = sign(method, url, {}, digest, chain.keys, self._settings.region, now)
         request = Request(
             method=method,
             url=url,

@@ -1,12 +1,11 @@
-"""AWS Signature Version 4 (docs.aws.amazon.com, "Create a signed AWS API request")."""
+"""AWS Signature Version 4 for S3 (docs.aws.amazon.com, "Create a signed AWS API request")."""
 
 import hashlib
 import hmac
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
-from posixpath import normpath
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from gslb.wire.credentials import Keys
 
@@ -21,7 +20,6 @@ def sign(
     body_sha256: str,
     credentials: Keys,
     region: str,
-    service: str,
     at: datetime,
 ) -> dict[str, str]:
     """The headers to send: those given, and what signs them. `at` is in UTC.
@@ -29,10 +27,8 @@ def sign(
     The URL's path and query must be encoded as they will be sent. `body_sha256` is in hex, or
     `UNSIGNED-PAYLOAD`. Host is signed, and left to the client to send.
     """
-    signed = dict(headers)
-    signed["X-Amz-Date"] = at.strftime("%Y%m%dT%H%M%SZ")
-    if service == "s3":
-        signed["X-Amz-Content-SHA256"] = body_sha256
+    stamp = at.strftime("%Y%m%dT%H%M%SZ")
+    signed = {**headers, "X-Amz-Date": stamp, "X-Amz-Content-SHA256": body_sha256}
     if credentials.token:
         signed["X-Amz-Security-Token"] = credentials.token
     named = {
@@ -44,7 +40,7 @@ def sign(
     canonical = "\n".join(
         (
             method.upper(),
-            _path(url, service),
+            urlsplit(url).path or "/",
             _query(url),
             *(f"{name}:{named[name]}" for name in sorted(named)),
             "",
@@ -52,11 +48,10 @@ def sign(
             body_sha256,
         )
     )
-    scope = f"{at:%Y%m%d}/{region}/{service}/aws4_request"
+    scope = f"{at:%Y%m%d}/{region}/s3/aws4_request"
     digest = hashlib.sha256(canonical.encode()).hexdigest()
-    text = f"{ALGORITHM}\n{signed['X-Amz-Date']}\n{scope}\n{digest}"
-    key = _day_key(credentials.secret, f"{at:%Y%m%d}", region, service)
-    signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    text = f"{ALGORITHM}\n{stamp}\n{scope}\n{digest}"
+    signature = hmac.digest(_key(credentials.secret, scope), text.encode(), "sha256").hex()
     signed["Authorization"] = (
         f"{ALGORITHM} Credential={credentials.access}/{scope}, "
         f"SignedHeaders={names}, Signature={signature}"
@@ -65,10 +60,11 @@ def sign(
 
 
 @lru_cache(maxsize=256)
-def _day_key(secret: str, day: str, region: str, service: str) -> bytes:
+def _key(secret: str, scope: str) -> bytes:
+    """Of one day."""
     key = f"AWS4{secret}".encode()
-    for part in (day, region, service, "aws4_request"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
     return key
 
 
@@ -78,15 +74,6 @@ def _host(url: str) -> str:
     host = parts.hostname or ""
     bare = f"[{host}]" if ":" in host else host
     return bare if parts.port in (None, default) else f"{bare}:{parts.port}"
-
-
-def _path(url: str, service: str) -> str:
-    path = urlsplit(url).path or "/"
-    if service == "s3":  # signs the path as it is sent; every other service encodes it once more
-        return path
-    clean = normpath(path)
-    clean = "/" + clean.lstrip("/") + ("/" if path.endswith("/") and clean.strip("/") else "")
-    return quote(clean, safe="/~")
 
 
 def _query(url: str) -> str:

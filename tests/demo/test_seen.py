@@ -26,7 +26,7 @@ async def town() -> AsyncIterator[Town]:
 async def wire() -> AsyncIterator[Wire]:
     networks = ("127.0.0.0/8",)
     async with open_http(networks) as http:
-        yield Wire(http=http, cluster="demo", vantage="here", probe_networks=networks)
+        yield Wire(http=http)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ JSON = '{"status": {"a/b": [1, {"~": "green"}]}, "n": null, "": 1, "ok": true, "
 @pytest.fixture
 async def wire() -> AsyncIterator[Wire]:
     async with open_http(["127.0.0.0/8"]) as http:
-        yield Wire(http=http, cluster="main", vantage="here")
+        yield Wire(http=http)
 
 
 async def look(wire: Wire, port: int, **more: object) -> Finding:

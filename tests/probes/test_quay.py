@@ -26,7 +26,7 @@ HTML = "Content-Type: text/html"
 @pytest.fixture
 async def wire() -> AsyncIterator[Wire]:
     async with open_http(["127.0.0.0/8"]) as http:
-        yield Wire(http=http, cluster="main", vantage="here")
+        yield Wire(http=http)
 
 
 def settings(port: int, part: str = "front", **more: object) -> Settings:
@@ -227,7 +227,7 @@ async def test_what_the_front_probe_judges_is_blind_end_to_end(wire: Wire) -> No
         ]
     assert said == [dict.fromkeys(ENDTOEND, "blind slow")] * 2
     async with open_http() as strict:
-        closed = Wire(http=strict, cluster="main", vantage="here")
+        closed = Wire(http=strict)
         seen = await look(closed, free_port(), "endtoend")
     assert told(seen) == dict.fromkeys(ENDTOEND, "blind local")
 

@@ -64,7 +64,7 @@ def found(seen: Seen, aspect: str) -> Finding:
 @asynccontextmanager
 async def opened_wire() -> AsyncIterator[Wire]:
     async with open_http(["127.0.0.0/8"]) as http:
-        yield Wire(http=http, cluster="main", vantage="here")
+        yield Wire(http=http)
 
 
 @pytest.fixture
@@ -289,7 +289,7 @@ async def test_keys_that_cannot_be_read_make_blind_not_dead(
 
 async def test_a_closed_address_and_a_missing_ca_are_our_own_trouble(tmp_path: Path) -> None:
     async with open_http() as strict:
-        wire = Wire(http=strict, cluster="main", vantage="here")
+        wire = Wire(http=strict)
         seen = await Bench(f"http://127.0.0.1:{free_port()}/quay", tmp_path, wire).look()
         assert told(seen) == both("blind local")
         assert "probe_networks" in found(seen, "store.write").detail
