@@ -1,10 +1,8 @@
 """`gslb demo` as it is run: the real controller over the imitations."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from gslb.demo.run import Demo, open_demo
