@@ -243,7 +243,9 @@ def test_no_file_is_too_long() -> None:
 
 
 def test_the_house_is_not_too_big() -> None:
-    assert sum(text.count("\n") for text in sources("gslb").values()) <= HOUSE_LINES_MAX
+    # Lines that say something: blank ones are ruff's.
+    lines = [line for text in sources("gslb").values() for line in text.splitlines()]
+    assert sum(bool(line.strip()) for line in lines) <= HOUSE_LINES_MAX
 
 
 @pytest.mark.parametrize("room", ["backends", "probes", "stores"])

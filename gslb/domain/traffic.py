@@ -154,4 +154,4 @@ class Reading:
     foreign_generation: str | None = None
     """Something stands where the generation belongs and is none."""
     behind: "Mapping[ServiceName, tuple[str, ...]]" = field(default_factory=dict)
-    """For each service the other servers that do not serve `answers`, or do not answer; with why."""
+    """For each service the servers that do not serve `answers`, or do not answer; with why."""

@@ -61,8 +61,14 @@ def steer(
 
 
 def no_site_able(wishes: tuple[Wish, ...]) -> bool:
-    """Is there nobody that could serve well: neither able nor a last resort?"""
-    return not any(w.stance in ("in", "keep") and w.brake is None for w in wishes)
+    """Is there nobody that could serve well: neither able nor a last resort?
+
+    A site that is down and waits for the end of its dwell is kept for now, but serves nobody well.
+    """
+    waiting = [w for w in wishes if w.stance == "keep" and w.owner == AUTO]
+    return not any(
+        w.stance in ("in", "keep") and w.brake is None and w not in waiting for w in wishes
+    )
 
 
 def _needs(world: World, service: Service) -> tuple[Ability, ...]:

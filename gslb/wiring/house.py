@@ -3,37 +3,25 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gslb
 from gslb.api.listen import Served, serve
-from gslb.api.server import make_app
-from gslb.backends import haproxy, memory, rfc2136, route53
-from gslb.config.diff import diff
-from gslb.config.load import Configuration, Kinds, load
+from gslb.api.server import FACE, make_app
+from gslb.config.load import Configuration, load
 from gslb.controller.controller import Controller
 from gslb.controller.documents import from_document, shifted
 from gslb.controller.loop import Loop
-from gslb.domain.control import Now, Owner
-from gslb.domain.errors import ConfigError
-from gslb.domain.messages import (
-    ConfigReplaced,
-    Event,
-    EventKind,
-    LeaseChanged,
-    ProbeRan,
-    ReferenceRan,
-    Remembered,
-)
-from gslb.domain.topology import BackendName, ProbeId, ServiceName, SiteName
+from gslb.domain.control import Now
+from gslb.domain.messages import LeaseChanged, ProbeRan, ReferenceRan, Remembered
+from gslb.domain.topology import BackendName, ServiceName, SiteName
 from gslb.domain.world import Memory, World
-from gslb.ports import Adapter, Backend, Clock, Kept, Probe, Store
-from gslb.probes import http, quay, s3
+from gslb.ports import Clock, Kept, Store
+from gslb.probes import s3
 from gslb.reporters.log import Log
 from gslb.reporters.metrics import Metrics
 from gslb.stores import sqlite
@@ -42,14 +30,9 @@ from gslb.wire.http import open_http
 from gslb.wire.reach import reaches
 from gslb.wiring.face import api_settings
 from gslb.wiring.metered import Metered
+from gslb.wiring.parts import KINDS, Doors, House
+from gslb.wiring.reload import reload
 
-PROBES: Mapping[str, Adapter[Any, Any]] = {
-    a.kind: a for a in (s3.ADAPTER, quay.ADAPTER, http.ADAPTER)
-}
-BACKENDS: Mapping[str, Adapter[Any, Any]] = {
-    a.kind: a for a in (rfc2136.ADAPTER, haproxy.ADAPTER, route53.ADAPTER, memory.ADAPTER)
-}
-KINDS = Kinds(probes={k: a.settings for k, a in PROBES.items()}, backends=BACKENDS)
 SENTINELS = "sentinels"
 
 
@@ -58,52 +41,6 @@ class BootClock:
 
     def now(self) -> Now:
         return Now(time.clock_gettime(time.CLOCK_BOOTTIME), time.time())
-
-
-@dataclass(kw_only=True)
-class House:
-    """One running gslb."""
-
-    configuration: Configuration
-    controller: Controller
-    served: Served
-    wire: Wire
-    metrics: Metrics
-
-    @property
-    def url(self) -> str:
-        """Of the API over TCP."""
-        return self.served.url or ""
-
-
-@dataclass(kw_only=True)
-class Doors:
-    """The adapters that are open now, each with what closes it."""
-
-    wire: Wire
-    stack: AsyncExitStack
-    probes: dict[ProbeId, tuple[object, Probe]]
-    backends: dict[BackendName, tuple[object, Backend]]
-
-    async def open(self, configuration: Configuration) -> None:
-        """Open what is new or has other settings; what stays as it was stays open.
-
-        What is no longer used is closed with the house: it holds no more than an idle connection.
-        """
-        probes, backends = {}, {}
-        for probe, (kind, settings) in configuration.probes.items():
-            known = self.probes.get(probe)
-            if known is None or known[0] != settings:
-                opened = PROBES[kind].open(settings, self.wire)
-                known = (settings, await self.stack.enter_async_context(opened))
-            probes[probe] = known
-        for name, (kind, settings) in configuration.backends.items():
-            held = self.backends.get(name)
-            if held is None or held[0] != settings:
-                door = BACKENDS[kind].open(settings, self.wire)
-                held = (settings, await self.stack.enter_async_context(door))
-            backends[name] = held
-        self.probes, self.backends = probes, backends
 
 
 @asynccontextmanager
@@ -139,7 +76,7 @@ async def open_house(
             metrics=metrics,
         )
         house.controller.acknowledges = partial(_new_sentinel, house)
-        house.controller.reloads_with(partial(_reload, house, doors, path))
+        house.controller.reloads_with(partial(reload, house, doors, path))
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(loop.run(), name="house")
             watching = tasks.create_task(_housekeeping(house), name="housekeeping")
@@ -150,6 +87,7 @@ async def open_house(
                 metrics=lambda: metrics.expose(lambda: loop.world),
                 extra_routes=extra_routes,
             )
+            house.follow = lambda new: app[FACE].follow(api_settings(new, metrics))
             async with serve(app, settings) as house.served:
                 yield house
             running.cancel()
@@ -235,68 +173,3 @@ async def _housekeeping(house: House) -> None:
             at_s = loop.clock.now().boot_s
             loop.put(ReferenceRan(reference=reference, answered=answered, at_s=at_s))
         await asyncio.sleep(1.0)
-
-
-async def _reload(
-    house: House,
-    doors: Doors,
-    path: Path,
-    remove: Sequence[SiteName],
-    loosen: bool,
-    dry_run: bool,
-    owner: Owner,
-) -> tuple[str, ...]:
-    """Read the file again. Refused whole if anything is wrong: the old one stays."""
-    loop = house.controller.loop
-    try:
-        new = load(path, KINDS)
-        found = diff(house.configuration, new)
-        loosened = () if loosen else found.loosened
-        _refuse(house, new, loosened, set(found.removed_sites) - {*remove})
-    except ConfigError as error:
-        house.metrics.put("config_last_reload_successful", 0.0)
-        event = Event(
-            kind=EventKind.CONFIG,
-            text=f"the configuration was refused, the old one stays: {error}",
-            boot_s=loop.clock.now().boot_s,
-            wall_s=loop.clock.now().wall_s,
-        )
-        loop.keeper.report(loop.world, [event])
-        raise
-    if dry_run:
-        return found.lines
-    await doors.open(new)
-    loop.backends = {name: backend for name, (_, backend) in doors.backends.items()}
-    house.configuration = new
-    loop.put(ConfigReplaced(topology=new.topology, owner=owner, summary=found.lines))
-    await house.controller.learned()
-    probes = {name: probe for name, (_, probe) in doors.probes.items()}
-    loop.pacer.replace(new.topology.probes, probes)
-    house.metrics.put("config_last_reload_successful", 1.0)
-    house.metrics.put("config_last_reload_success_timestamp_seconds", time.time())
-    return found.lines
-
-
-def _refuse(
-    house: House, new: Configuration, loosened: Sequence[str], removed: set[SiteName]
-) -> None:
-    """Raises ConfigError for what needs a word of its own."""
-    old = house.configuration
-    fixed = [
-        f"{what} cannot change while it runs: restart gslb"
-        for what, was, becomes in (
-            ("cluster", old.topology.cluster, new.topology.cluster),
-            ("store", old.store, new.store),
-            ("probe_networks", old.probe_networks, new.probe_networks),
-        )
-        if was != becomes
-    ]
-    views = house.controller.world.backends.values()
-    served = {s for v in views for a in (v.served or {}).values() if a is not None for s in a.sites}
-    gone = [
-        f"{new.path}: site {site} is served and would be removed: repeat with --remove {site}"
-        for site in sorted(removed & served)
-    ]
-    problems = (*fixed, *(f"{new.path}: {line}" for line in loosened), *gone)
-    if problems:
-        raise ConfigError(tuple(problems))

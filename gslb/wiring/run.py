@@ -17,7 +17,8 @@ from gslb.policy.fit import pool_of
 from gslb.reporters.log import TextLines
 from gslb.wire import Wire
 from gslb.wire.http import open_http
-from gslb.wiring.house import BACKENDS, PROBES, House, open_house
+from gslb.wiring.house import open_house
+from gslb.wiring.parts import BACKENDS, PROBES, House
 
 LOOK_S = 65.0
 

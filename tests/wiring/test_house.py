@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from aiohttp import web
+from aiohttp import ClientSession, web
+
 from gslb.config.load import load
 from gslb.domain.errors import ConfigError, StoreError
 from gslb.domain.health import SiteVerdict
@@ -112,6 +113,37 @@ async def test_a_reload_neither_removes_a_served_site_nor_loosens_a_limit_unaske
         write(tmp_path, port, sites={"eu": three["eu"]}, limits={"min_sites": 1, "max_drained": 2})
         with pytest.raises(ConfigError, match="--remove us"):
             await house.controller.reload()
+
+
+async def test_a_reload_brings_new_alert_rules_into_force(tmp_path: Path) -> None:
+    port, token = free_port(), tmp_path / "alerts.token"
+    token.touch(mode=0o600)
+    token.write_text("fake-alert-token\n")
+    rule = {"match": {"alertname": "Broken"}, "site": "eu", "for": "2h", "repeat": "30m"}
+    alerts = {"token": f"file:{token}", "rules": []}
+    body = {
+        "version": "4",
+        "groupKey": "g",
+        "status": "firing",
+        "receiver": "gslb",
+        "alerts": [{"status": "firing", "labels": {"alertname": "Broken"}, "fingerprint": "f1"}],
+    }
+
+    async def result(house: House) -> str:
+        headers = {"Authorization": "Bearer fake-alert-token"}
+        url = f"{house.url}/v1/hooks/alertmanager"
+        async with (
+            ClientSession() as client,
+            client.post(url, json=body, headers=headers) as answer,
+        ):
+            return str((await answer.json())["results"][0]["result"])
+
+    path = write(tmp_path, port, alerts=alerts)
+    async with targets(port), open_settled(path) as house:
+        assert await result(house) == "no_rule"
+        write(tmp_path, port, alerts={**alerts, "rules": [rule]})
+        await house.controller.reload()
+        assert await result(house) == "drained"
 
 
 async def test_the_pause_file_needs_neither_the_api_nor_the_store(tmp_path: Path) -> None:
