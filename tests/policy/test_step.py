@@ -1,5 +1,7 @@
 """house.md 3: pure, deterministic, and asleep until the moment it names."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -86,6 +88,9 @@ def _says_nothing(life: Life, share: float) -> None:
     empty = step(taken.world, (), later)
     assert (empty.events, empty.orders) == ((), ())
     assert empty.world.states == taken.world.states
+    # Nor would deciding anew: else it would have been slept over.
+    forced = step(replace(taken.world, decided_on=()), (), later)
+    assert (forced.events, forced.orders) == ((), ())
 
 
 @settings(max_examples=15, deadline=None)
