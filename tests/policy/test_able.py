@@ -211,3 +211,12 @@ def test_without_weights_there_is_no_ramp() -> None:
     memory = Memory(site=EU, left=((NAME, 1.0, "auto"),))
     world = replace(life.world, memories={EU: memory})
     assert ramp_share(world, service_of(life.topo), EU, Moment(2000.0)) == 100
+
+
+def test_the_end_of_quiet_is_waited_for() -> None:
+    life = healed(Life(with_timing(topology(), quiet_s=60, quiet_max_s=600)))
+    moment = Moment(life.now.boot_s)
+    looks = look(life.world, Moment(life.now.boot_s))
+    assert brake(life.world, looks, service_of(life.topo), EU, moment) is not None
+    last_s = max(x.track.last_fail_s or 0.0 for x in looks[EU])
+    assert moment.wake_at_s == max(last_s, life.world.memories[EU].failed_at_s or 0.0) + 60
