@@ -212,7 +212,8 @@ def _let(
     """What of a decision may go now, and the change that waits for a person's confirm."""
     bold = decide(world, looks, d.service, backend, moment, bold=True) if d.refusals else d
     if not _is_ours(world, view, backend, d):
-        if not bold.differs:
+        # Before it is settled, what is wanted is no more than what is known so far.
+        if not bold.differs or not world.settled:
             return replace(d, wanted=None), None  # held for now: nothing is adopted by that
         change = change_of(bold)
         if _is_confirmed(world, view, change):
@@ -229,7 +230,7 @@ def _is_ours(world: World, view: BackendView, backend: BackendSpec, d: Decided) 
     """Has our store served this name, or is there nothing that somebody would miss?"""
     if d.service.name in view.adopted or d.served is None:
         return True
-    wanted = not d.refusals and same(d.served, d.wanted)
+    wanted = world.settled and not d.refusals and same(d.served, d.wanted)
     return wanted or same(d.served, in_full(world, d.service, backend))
 
 
@@ -245,6 +246,8 @@ def _adopt(
     world: World, view: BackendView, d: Decided, ledger: Ledger
 ) -> tuple[World, BackendView]:
     if d.service.name in view.adopted or d.wanted is None or view.conflict is not None:
+        return world, view
+    if not world.settled:
         return world, view
     view = replace(view, adopted=view.adopted | {d.service.name})
     ledger.keep_adopted(view.name, view.adopted)

@@ -80,7 +80,15 @@ def returned(world: World, ledger: Ledger) -> World:
     memories = dict(world.memories)
     for site, memory in world.memories.items():
         state = world.states.get(site)
-        out = [name for name, *_ in memory.left if not _stands_by(world, site, name)]
+        out = tuple(
+            x
+            for x in memory.left
+            if not _stands_by(world, site, x[0]) and not _is_back(world, x[0], site)
+        )
+        if out != memory.left:
+            memory = replace(memory, left=out)
+            memories[site] = memory
+            ledger.keep_memory(memory)
         over = memory.fell_at_s is not None and not out and not memory.ramps
         if over and state is not None and state.verdict in (SiteVerdict.UP, SiteVerdict.DEGRADED):
             now_s = ledger.now.boot_s
@@ -132,31 +140,32 @@ def _enters(
     ramped = dict(memory.ramps)
     if back and not at_once and backend.shape.weights and service not in ramped:
         ramped[service] = moment.now_s
-    memory = replace(
-        memory,
-        left=tuple(
-            x
-            for x in memory.left
-            if x[0] != service or _is_out_elsewhere(world, x[0], site, backend)
-        ),
-        ramps=tuple(ramped.items()),
-    )
+    memory = replace(memory, ramps=tuple(ramped.items()))
     ledger.keep_memory(memory)
     returns = world.returns
-    if back and not at_once:
+    first = (service, moment.now_s) not in returns and not _is_in(world, service, site)
+    if back and not at_once and first:
         returns = (*(r for r in returns if moment.now_s - r[1] < DAY_S), (service, moment.now_s))
     return replace(world, memories={**world.memories, site: memory}, returns=returns)
 
 
-def _is_out_elsewhere(
-    world: World, service: ServiceName, site: SiteName, here: BackendSpec
-) -> bool:
-    """Is the site still out of this service at another backend?"""
-    for name, view in world.backends.items():
-        answer = (view.served or {}).get(service) if name != here.name else None
-        if answer is not None and site not in answer.sites:
-            return True
-    return False
+def _is_in(world: World, service: ServiceName, site: SiteName) -> bool:
+    """Is the site in this service at some backend?"""
+    answers = [(v.served or {}).get(service) for v in world.backends.values()]
+    return any(a is not None and site in a.sites for a in answers)
+
+
+def _is_back(world: World, service: ServiceName, site: SiteName) -> bool:
+    """Is it served, and wanted so, at every backend that was read?"""
+    answers = [
+        (served, view.wanted.get(service))
+        for view in world.backends.values()
+        if (served := (view.served or {}).get(service)) is not None
+    ]
+    return bool(answers) and all(
+        site in served.sites and wanted is not None and site in wanted.sites
+        for served, wanted in answers
+    )
 
 
 def _say(world: World, d: Decided, backend: BackendSpec, plan: Plan, ledger: Ledger) -> None:
