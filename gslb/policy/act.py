@@ -3,17 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gslb.domain.messages import Apply, EventKind, Read
+from gslb.domain.messages import Apply, Read
 from gslb.domain.topology import BackendSpec, Drift
 from gslb.domain.traffic import Change, Fencing, Generation, Plan
 from gslb.domain.world import BackendView, Refusal, World
 from gslb.policy.able import HOUR_S
 from gslb.policy.evidence import Looks
 from gslb.policy.fit import pool_of, same
-from gslb.policy.learn_backends import in_conflict, put, say_answer, view_of
+from gslb.policy.learn_backends import in_conflict, put, view_of
 from gslb.policy.ledger import Ledger
 from gslb.policy.moment import Moment
-from gslb.policy.outcome import carried_out, returned, say_refusals
+from gslb.policy.outcome import (
+    carried_out,
+    digest_of,
+    returned,
+    say_refusals,
+    say_waiting,
+    say_would,
+)
 from gslb.policy.plan import Decided, change_of, decide, in_full, make_plan
 
 REREAD_S = 1.0
@@ -128,8 +135,8 @@ def _carry_out(
         going += [d] if _lags(world, view, backend, d, moment) else []
         if waits is None:
             world, view = _adopt(world, view, d, ledger)
-    world = _say_waiting(world, view, waiting, ledger)
-    world = _say_would(world, view, would, ledger)
+    world = say_waiting(world, view, waiting, ledger)
+    world = say_would(world, view, would, ledger)
     new_here = not view.had_generation and view.generation is None and bool(view.adopted)
     fenced = backend.shape.fencing is Fencing.CAS and view.conflict is None
     if not going and not (new_here and fenced and world.live(backend=backend.name)):
@@ -140,6 +147,10 @@ def _carry_out(
     plan = make_plan(world, view, [change_of(d) for d in going], view.generation, reasons)
     for d in going:
         world = carried_out(world, d, backend, plan, moment, ledger)
+    # A confirmation is good for one plan only.
+    used = {digest_of(world, view, [c]) for c in plan.changes}
+    confirmed = {k: t for k, t in world.confirmed.items() if k not in used}
+    world = replace(world, confirmed=confirmed) if used & {*world.confirmed} else world
     first = [m.wish.since_s for d in going for m in d.moves if m.leaving and m.wish is not None]
     return _order(world, view, plan, moment, ledger, min((t for t in first if t), default=None))
 
@@ -235,11 +246,7 @@ def _is_ours(world: World, view: BackendView, backend: BackendSpec, d: Decided) 
 
 
 def _is_confirmed(world: World, view: BackendView, change: Change) -> bool:
-    return _digest(world, view, [change]) in world.confirmed
-
-
-def _digest(world: World, view: BackendView, changes: Sequence[Change]) -> str:
-    return make_plan(world, view, changes, None, ()).digest
+    return digest_of(world, view, [change]) in world.confirmed
 
 
 def _adopt(
@@ -252,41 +259,6 @@ def _adopt(
     view = replace(view, adopted=view.adopted | {d.service.name})
     ledger.keep_adopted(view.name, view.adopted)
     return put(world, view), view
-
-
-def _say_waiting(
-    world: World, view: BackendView, waiting: Sequence[Change], ledger: Ledger
-) -> World:
-    """One plan a change, so that each is confirmed by itself: the first waits, the rest follow."""
-    plans = {k: v for k, v in world.waiting.items() if k != view.name}
-    if waiting:
-        plan = make_plan(world, view, waiting[:1], view.generation, ())
-        if (
-            world.waiting.get(view.name, plan).digest != plan.digest
-            or view.name not in world.waiting
-        ):
-            c = waiting[0]
-            text = (
-                f"{view.name}: {plan.digest} waits for a person: {c.pool.service} "
-                f"{say_answer(c.before)} → {say_answer(c.after)} (gslb confirm {plan.digest})"
-            )
-            ledger.say(EventKind.CONFIRM, text, backend=view.name, service=c.pool.service)
-        plans[view.name] = plan
-    return replace(world, waiting=plans)
-
-
-def _say_would(world: World, view: BackendView, would: Sequence[Decided], ledger: Ledger) -> World:
-    """Observe: everything runs, and what would be written is said once."""
-    shown = _digest(world, view, [change_of(d) for d in would]) if would else ""
-    if shown == world.would.get(view.name, ""):
-        return world
-    for d in would:
-        text = (
-            f"{view.name}: would change {d.service.name} from {say_answer(d.served)} "
-            f"to {say_answer(d.wanted)} (observe: nothing is written)"
-        )
-        ledger.say(EventKind.WOULD, text, backend=view.name, service=d.service.name)
-    return replace(world, would={**world.would, view.name: shown})
 
 
 def _since(world: World, refusals: tuple[Refusal, ...]) -> tuple[Refusal, ...]:

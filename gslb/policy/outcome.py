@@ -1,19 +1,21 @@
 """What is remembered and said when a decision is carried out, refused, or a site is back."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gslb.domain.control import OwnerKind
 from gslb.domain.health import SiteVerdict
 from gslb.domain.messages import EventKind
 from gslb.domain.topology import BackendSpec, ServiceName, SiteName
-from gslb.domain.traffic import Plan
-from gslb.domain.world import Memory, Refusal, World
+from gslb.domain.traffic import Change, Plan
+from gslb.domain.world import BackendView, Memory, Refusal, World
 from gslb.policy.able import DAY_S
 from gslb.policy.case import Move
 from gslb.policy.guard import GUARDS
+from gslb.policy.learn_backends import say_answer
 from gslb.policy.ledger import Ledger
 from gslb.policy.moment import Moment
-from gslb.policy.plan import Decided
+from gslb.policy.plan import Decided, change_of, make_plan
 
 BRAKES = frozenset({"hold_down", "ramp", "budget", "settled", "all_down"})
 
@@ -195,3 +197,43 @@ def _say(world: World, d: Decided, backend: BackendSpec, plan: Plan, ledger: Led
         after=",".join(d.wanted.sites),
         cause=str(kind),
     )
+
+
+def digest_of(world: World, view: BackendView, changes: Sequence[Change]) -> str:
+    """What a person would confirm."""
+    return make_plan(world, view, changes, None, ()).digest
+
+
+def say_waiting(
+    world: World, view: BackendView, waiting: Sequence[Change], ledger: Ledger
+) -> World:
+    """One plan a change, so that each is confirmed by itself: the first waits, the rest follow."""
+    plans = {k: v for k, v in world.waiting.items() if k != view.name}
+    if waiting:
+        plan = make_plan(world, view, waiting[:1], view.generation, ())
+        if (
+            world.waiting.get(view.name, plan).digest != plan.digest
+            or view.name not in world.waiting
+        ):
+            c = waiting[0]
+            text = (
+                f"{view.name}: {plan.digest} waits for a person: {c.pool.service} "
+                f"{say_answer(c.before)} → {say_answer(c.after)} (gslb confirm {plan.digest})"
+            )
+            ledger.say(EventKind.CONFIRM, text, backend=view.name, service=c.pool.service)
+        plans[view.name] = plan
+    return replace(world, waiting=plans)
+
+
+def say_would(world: World, view: BackendView, would: Sequence[Decided], ledger: Ledger) -> World:
+    """Observe: everything runs, and what would be written is said once."""
+    shown = digest_of(world, view, [change_of(d) for d in would]) if would else ""
+    if shown == world.would.get(view.name, ""):
+        return world
+    for d in would:
+        text = (
+            f"{view.name}: would change {d.service.name} from {say_answer(d.served)} "
+            f"to {say_answer(d.wanted)} (observe: nothing is written)"
+        )
+        ledger.say(EventKind.WOULD, text, backend=view.name, service=d.service.name)
+    return replace(world, would={**world.would, view.name: shown})

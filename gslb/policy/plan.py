@@ -7,6 +7,7 @@ from gslb.domain.control import OwnerKind
 from gslb.domain.topology import BackendSpec, Service, SiteName
 from gslb.domain.traffic import Answer, Change, Generation, Plan, Pool
 from gslb.domain.world import BackendView, Refusal, Wish, World
+from gslb.policy.able import Able, able
 from gslb.policy.case import Case, Move
 from gslb.policy.evidence import Looks
 from gslb.policy.fit import fit, pool_of, same
@@ -58,7 +59,8 @@ def decide(
         view=view,
         wishes=wishes,
         moment=moment,
-        nobody_able=no_site_able(wishes),
+        nobody_able=no_site_able(wishes)
+        and not any(able(world, site, service) is Able.YES for site in current),
     )
     running, refusals, moves = _walk(case, backend, pool, current, served, bold)
     wanted = fit(running, service, pool, backend, served)
