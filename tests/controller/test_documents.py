@@ -3,12 +3,13 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gslb.controller.documents import from_document, shifted, to_document
 from gslb.domain.control import Action, Override, Owner, OwnerKind, Pause
 from gslb.domain.topology import ServiceName, SiteName
 from gslb.domain.world import Memory
-from hypothesis import given
-from hypothesis import strategies as st
 
 TIMES = st.floats(0, 1e9)
 NAMES = st.text("abcxyz.-", min_size=1).map(ServiceName)

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from gslb.domain.control import Action, Override, Owner, OwnerKind
 from gslb.domain.errors import StoreConflict, StoreError
 from gslb.domain.topology import SiteName

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+
 from gslb.controller.pacer import Pacer
 from gslb.domain.health import Cause, Finding, Outcome, Seen, Suspicion
 from gslb.domain.messages import Input, ProbeRan, ProbeUnanswered

@@ -1,6 +1,7 @@
-"""Explanations answer like a colleague: why, since when, what holds, what comes next; and why not."""
+"""Explanations answer like a colleague: why, since when, what holds, what is next; and why not."""
 
 import pytest
+
 from gslb.domain.control import Action, Override, Owner, OwnerKind
 from gslb.domain.topology import SiteName
 from gslb.domain.words import Explanation
