@@ -24,6 +24,7 @@ from tests.simulation.town import (
 )
 
 SEEDS = int(os.environ.get("GSLB_SEEDS", "200"))
+PARTS = 10
 BACK_WITHIN_S = 60.0
 DEAD_ONLY_MAX_S = 15.0
 
@@ -118,11 +119,11 @@ async def one_life(seed: int, listed: bool) -> None:
         pytest.fail(f"seed {seed}: {bad.exceptions[0]}\n{story}")
 
 
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", range(PARTS))
 def test_every_whole_site_is_back_within_a_minute_whatever_broke(part: int) -> None:
     import looptime
 
-    for seed in range(part, SEEDS, 4):
+    for seed in range(part, SEEDS, PARTS):
         loop = looptime.new_event_loop(noop_cycles=2)
         try:
             loop.run_until_complete(one_life(seed, listed=seed % 3 == 0))
