@@ -19,6 +19,7 @@ from aiohttp import web
 from gslb.demo.door import FAULTS, Breakable, Door
 from gslb.wire.credentials import Keys
 from gslb.wire.sigv4 import sign
+from gslb.wire.tls import new_context
 
 SITE_FAULTS = FAULTS | {"500", "503", "403", "404"}
 SHARED_FAULTS = frozenset({"refuse", "hang"})
@@ -102,7 +103,9 @@ class QuaySite(Breakable):
         most_s = ATTEMPT_S * self._pace
         patience = aiohttp.ClientTimeout(sock_connect=most_s, sock_read=most_s)
         self._client = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(force_close=True), timeout=patience
+            # Not aiohttp's own context: on Python 3.13 that is stricter with a private CA.
+            connector=aiohttp.TCPConnector(force_close=True, ssl=new_context(None)),
+            timeout=patience,
         )
         await self._door.__aenter__()
         return self
