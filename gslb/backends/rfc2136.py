@@ -1,12 +1,15 @@
 """Name servers that take dynamic updates (RFC 2136): signed (RFC 8945), fenced by prerequisites."""
 
 import asyncio
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Annotated, Any, cast
 
+import dns.exception
 import dns.name
 import dns.rcode
 import dns.rdata
@@ -39,8 +42,8 @@ from gslb.wire.dns import (
 UPDATE_BYTES_MAX = 48 * 1024
 COMPARED_NAMES_MAX = 200
 IN_FLIGHT_MAX = 32
-ROOM_BYTES = 1024
-"""Kept free in each update: the header, the generation, the signature."""
+ROOM_BYTES = 512
+"""Kept free in each update, for the signature."""
 GENERATION_TTL_S = 5
 KINDS = (A, AAAA, CNAME)
 BESIDE_NO_CNAME = ("TXT", "MX", "SRV", "CAA", "HTTPS", "SVCB", "NS", "NAPTR", "TLSA", "SSHFP")
@@ -62,6 +65,7 @@ class Settings(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True
     timeout_s: float = Field(3.0, ge=0.1, le=30)
 
 
+@lru_cache(maxsize=4096)
 def _rdata(value: str) -> Rdata:
     text, kind = canonical(value), kind_of(value)
     return dns.rdata.from_text(IN, kind, _name(text).to_text() if kind == "CNAME" else text)
@@ -108,8 +112,10 @@ class Rfc2136:
         """One signed UPDATE, or a chain of them: each expects what the one before has left."""
         assert plan.leaves is not None, "this backend is fenced"
         expects, leaves = plan.expects, plan.leaves
-        # All is made before the first is sent: a name that cannot be written stops the whole.
-        for number, updates in enumerate(list(self._parts(plan))):
+        # All is made before the first is sent: a name that cannot be written stops the whole. In a
+        # thread, since a thousand names take half a second, and the loop is not to stand still.
+        parts = await asyncio.to_thread(lambda: list(self._parts(plan)))
+        for number, updates in enumerate(parts):
             try:
                 await self._send(self._message(expects, leaves, updates))
             except BackendError as error:
@@ -172,18 +178,26 @@ class Rfc2136:
         return update
 
     def _parts(self, plan: Plan) -> Iterator[list[dns.update.UpdateMessage]]:
-        """Cut where a message would grow beyond 48 KiB; at least one, for the generation."""
-        part: list[dns.update.UpdateMessage] = []
-        size = ROOM_BYTES
-        for change in plan.changes:
-            update = self._update_of(change, len(plan.changes) <= COMPARED_NAMES_MAX)
-            more = len(update.to_wire())
-            if part and size + more > UPDATE_BYTES_MAX:
-                yield part
-                part, size = [], ROOM_BYTES
-            part.append(update)
-            size += more
-        yield part
+        """As few as fit 48 KiB each; at least one, for the generation."""
+        compared = len(plan.changes) <= COMPARED_NAMES_MAX
+        updates = [self._update_of(change, compared) for change in plan.changes]
+        while True:
+            # Asked of the message itself: how far names are compressed depends on where they stand.
+            counts = range(1, len(updates) + 1)
+            fit = bisect_left(counts, True, key=lambda n: self._overflows(plan, updates[:n]))
+            part, updates = updates[: max(fit, 1)], updates[max(fit, 1) :]
+            yield part
+            if not updates:
+                return
+
+    def _overflows(self, plan: Plan, updates: Sequence[dns.update.UpdateMessage]) -> bool:
+        assert plan.leaves is not None
+        try:
+            message = self._message(plan.expects, plan.leaves, updates)
+            message.to_wire(max_size=UPDATE_BYTES_MAX - ROOM_BYTES)
+        except dns.exception.TooBig:
+            return True
+        return False
 
     def _message(
         self, expects: Generation | None, leaves: Generation, updates: Iterable[dns.update.Update]

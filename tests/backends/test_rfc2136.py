@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -162,27 +161,6 @@ class TestPowerDns(Common):
         ns = pool("ns.geo.test", {"eu": "127.0.0.1", "us": "127.0.0.2"})
         await bench.apply(Change(pool=ns, before=answer(ns, "eu"), after=answer(ns, "us")))
         assert (await bench.backend.read([ns])).answers == {ns.service: answer(ns, "us")}
-
-
-async def test_a_thousand_names_go_in_a_chain_of_updates(tmp_path: Path) -> None:
-    names = [f"registry-{number}" for number in range(1000)]
-    pools = [pool(f"{name}.geo.test", V4) for name in names]
-    async with bind(tmp_path / "server", names) as one:
-        ours = backend(one, key=key_file(tmp_path), timeout_s=10)
-        made = plan(
-            *(Change(pool=p, before=None, after=answer(p, "eu", "us")) for p in pools),
-            expects=None,
-            leaves=FIRST,
-        )
-        await ours.apply(made)
-        reading = await ours.read(pools)
-        assert reading.answers == {p.service: answer(p, "eu", "us") for p in pools}
-        assert reading.generation is not None
-        assert reading.generation.seq > FIRST.seq
-        assert reading.generation == replace(FIRST, seq=reading.generation.seq)
-        late = plan(expects=FIRST, leaves=replace(FIRST, seq=1))
-        with pytest.raises(BackendFenced):
-            await ours.apply(late)
 
 
 async def test_a_delete_never_empties_a_name_that_was_not_compared(tmp_path: Path) -> None:
