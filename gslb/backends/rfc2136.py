@@ -38,6 +38,7 @@ from gslb.wire.dns import (
     parse_name,
     parse_server,
 )
+from gslb.wire.points import point
 
 UPDATE_BYTES_MAX = 48 * 1024
 COMPARED_NAMES_MAX = 200
@@ -116,6 +117,8 @@ class Rfc2136:
         # thread, since a thousand names take half a second, and the loop is not to stand still.
         parts = await asyncio.to_thread(lambda: list(self._parts(plan)))
         for number, updates in enumerate(parts):
+            if number:
+                await point("between_updates")
             try:
                 await self._send(self._message(expects, leaves, updates))
             except BackendError as error:

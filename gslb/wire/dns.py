@@ -25,6 +25,7 @@ import dns.tsig
 from gslb.domain.errors import WireError
 from gslb.domain.health import Cause
 from gslb.domain.traffic import Generation
+from gslb.wire.points import point
 
 UDP_SENDS = 3
 _OURS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.ENETUNREACH}
@@ -207,6 +208,7 @@ async def _by_tcp(wire: bytes, server: Server, timeout_s: float) -> bytes:
     try:
         writer.write(len(wire).to_bytes(2, "big") + wire)
         await writer.drain()
+        await point("after_send")
         size = int.from_bytes(await reader.readexactly(2), "big")
         return await reader.readexactly(size)
     finally:
