@@ -1,0 +1,360 @@
+"""Ceph RGW, the real one: a mon, an OSD and an RGW, copied from a template made once."""
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gslb.wire.credentials import Keys
+from gslb.wire.sigv4 import sign
+from tests.kit import free_port, missing, need, until
+
+KEY_ID, SECRET, BUCKET, USER = "fake-id", "fake-secret", "quay", "quay"
+PROGRAMS = ("ceph", "ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "monmaptool", "curl")
+DAEMONS = ("mon", "osd", "rgw")
+CLASSES = "/usr/lib/x86_64-linux-gnu/rados-classes"
+CONF = """[global]
+fsid = {fsid}
+mon host = v2:127.0.0.1:{mon_port}
+public network = 127.0.0.0/8
+public addr = 127.0.0.1
+cluster addr = 127.0.0.1
+auth cluster required = none
+auth service required = none
+auth client required = none
+osd pool default size = 1
+osd pool default min size = 1
+mon allow pool size one = true
+mon warn on pool no redundancy = false
+osd pool default pg num = 8
+osd pool default pgp num = 8
+osd pool default pg autoscale mode = off
+osd crush chooseleaf type = 0
+mon data avail warn = 2
+mon data avail crit = 1
+mon osd full ratio = .97
+mon osd backfillfull ratio = .96
+mon osd nearfull ratio = .95
+run dir = {folder}/run
+admin socket = {folder}/run/$name.asok
+pid file = {folder}/run/$name.pid
+log file = {folder}/$name.log
+keyring = {folder}/keyring
+[mon]
+mon data = {folder}/mon
+mon cluster log file = {folder}/cluster.log
+mon initial members = a
+[osd]
+osd data = {folder}/osd
+osd objectstore = bluestore
+osd class dir = {classes}
+osd mclock skip benchmark = true
+bluestore block size = 4294967296
+osd memory target = 939524096
+osd max object name len = 256
+osd scrub begin hour = 0
+[client.rgw]
+rgw frontends = beast endpoint={address}:{rgw_port} tcp_nodelay=1
+rgw run sync thread = false
+rgw enable usage log = false
+rgw data = {folder}/rgw
+rgw thread pool size = 64
+rgw bucket quota ttl = 0
+ms mon client mode = crc
+keyring = /dev/null
+"""
+
+
+def need_ceph() -> None:
+    """Skip with a reason where Ceph is not installed."""
+    for program in PROGRAMS:
+        need(program)
+    if not Path(CLASSES).is_dir():
+        missing(f"Ceph's object classes are not in {CLASSES}")
+
+
+def version() -> str:
+    said = subprocess.run([need("ceph-osd"), "--version"], check=True, capture_output=True)
+    return said.stdout.decode().split()[2]
+
+
+@dataclass
+class CephSite:
+    """One cluster with one RGW: `await CephSite.start(…)`, and `await site.stop()` at the end."""
+
+    folder: Path
+    address: str
+    rgw_port: int
+    mon_port: int
+    namespace: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    """More environment for the RGW alone, such as LD_PRELOAD of libfaketime."""
+    processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
+
+    @classmethod
+    async def start(
+        cls,
+        folder: Path,
+        address: str = "127.0.0.1",
+        rgw_port: int | None = None,
+        namespace: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> "CephSite":
+        """A copy of the template in `folder` (made here): user, bucket and pools are there.
+
+        In a namespace `lo` must be up: mon and OSD talk over it.
+        """
+        source = await template()
+        await asyncio.to_thread(copied, source, folder)
+        port = free_port() if rgw_port is None else rgw_port
+        site = cls(folder, address, port, free_port(), namespace, env or {})
+        site.configure((source / "fsid").read_text())
+        try:
+            await site._move_mon()
+            await site.start_all()
+        except BaseException:
+            await site.stop()
+            raise
+        return site
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}:{self.rgw_port}"
+
+    def configure(self, fsid: str) -> None:
+        text = CONF.format(
+            fsid=fsid,
+            mon_port=self.mon_port,
+            folder=self.folder,
+            address=self.address,
+            rgw_port=self.rgw_port,
+            classes=CLASSES,
+        )
+        (self.folder / "ceph.conf").write_text(text)
+        (self.folder / "fsid").write_text(fsid)
+
+    async def _move_mon(self) -> None:
+        """The template's mon listened elsewhere: where it is, the map in its store says."""
+        await self._new_map()
+        await self.run("ceph-mon", "-i", "a", "--inject-monmap", f"{self.folder}/monmap")
+
+    async def _new_map(self) -> None:
+        fsid, at = (self.folder / "fsid").read_text(), f"[v2:127.0.0.1:{self.mon_port}]"
+        new = ("--create", "--clobber", "--fsid", fsid, "--addv", "a", at)
+        await self.run("monmaptool", *new, f"{self.folder}/monmap")
+
+    async def start_all(self) -> None:
+        """What does not run, in order; until the RGW answers."""
+        for daemon in DAEMONS:
+            await self.start_daemon(daemon)
+        await until(self.answers, limit_s=90, every_s=0.1, what=f"RGW to answer\n{self.tail}")
+
+    async def start_daemon(self, daemon: str) -> None:
+        if daemon in self.processes and self.processes[daemon].returncode is None:
+            return
+        commands = {
+            "mon": ("ceph-mon", "-i", "a", "--public-addr", f"v2:127.0.0.1:{self.mon_port}"),
+            "osd": ("ceph-osd", "-i", "0"),
+            "rgw": ("radosgw", "--name", "client.rgw"),
+        }
+        more = self.env if daemon == "rgw" else {}
+        with (self.folder / f"{daemon}.out").open("ab") as out:
+            self.processes[daemon] = await asyncio.create_subprocess_exec(
+                *self._inside(*commands[daemon], "-f"),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=self._environment | more,
+            )
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+        return os.environ | {"CEPH_CONF": f"{self.folder}/ceph.conf", "PATH": path}
+
+    @property
+    def tail(self) -> str:
+        outs = [self.folder / f"{daemon}.out" for daemon in DAEMONS]
+        return "\n".join(out.read_text()[-1000:] for out in outs if out.exists())
+
+    def _inside(self, *command: str) -> tuple[str, ...]:
+        # `ip netns exec` becomes the command: the process id is the daemon's own.
+        return ("ip", "netns", "exec", self.namespace, *command) if self.namespace else command
+
+    async def run(self, *command: str, limit_s: float = 60.0) -> str:
+        """One administrative command inside the namespace; what it printed."""
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            *self._inside(*command),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            env=self._environment,
+        )
+        try:
+            async with asyncio.timeout(limit_s):
+                out, errors = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if process.returncode:
+            raise RuntimeError(f"{' '.join(command)}: {errors.decode()[-2000:]}")
+        return out.decode()
+
+    async def _ask(self, method: str, path: str, content: str = "") -> tuple[str, str]:
+        """One signed request of the bucket's owner: its status and what came with it."""
+        url, keys = f"{self.url}/{path}", Keys(KEY_ID, SECRET)
+        digest = hashlib.sha256(content.encode()).hexdigest()
+        signed = sign(method, url, {}, digest, keys, "us-east-1", datetime.now(UTC))
+        options = [word for name, value in signed.items() for word in ("-H", f"{name}: {value}")]
+        if content:
+            options += ["--data-binary", content, "-H", "Content-Type:"]
+        reply = self.folder / "reply"
+        said = ("-s", "-o", str(reply), "-w", "%{http_code}", "-m", "30", "-X", method)
+        return await self.run("curl", *said, *options, url), reply.read_text()
+
+    async def answers(self) -> bool:
+        try:
+            return await self.run("curl", "-sf", "-m", "5", "-o", "/dev/null", self.url) == ""
+        except RuntimeError:
+            return False
+
+    async def pause(self) -> None:
+        """The OSDs take no reads and no writes; the RGW's front goes on answering."""
+        await self.run("ceph", "osd", "set", "pause")
+
+    async def unpause(self) -> None:
+        await self.run("ceph", "osd", "unset", "pause")
+
+    async def suspend_user(self) -> None:
+        await self.run("radosgw-admin", "user", "suspend", f"--uid={USER}")
+
+    async def enable_user(self) -> None:
+        await self.run("radosgw-admin", "user", "enable", f"--uid={USER}")
+
+    async def quota(self, objects: int | None) -> None:
+        """No more than so many objects in the bucket; None: as many as there is room for."""
+        scope = ("--quota-scope=bucket", f"--uid={USER}", f"--bucket={BUCKET}")
+        if objects is None:
+            await self.run("radosgw-admin", "quota", "disable", *scope)
+            return
+        await self.run("radosgw-admin", "quota", "set", *scope, f"--max-objects={objects}")
+        await self.run("radosgw-admin", "quota", "enable", *scope)
+
+    async def remove_bucket(self) -> None:
+        """With all that is in it."""
+        await self.run("radosgw-admin", "bucket", "rm", f"--bucket={BUCKET}", "--purge-objects")
+
+    async def make_bucket(self) -> None:
+        """Empty."""
+        assert (said := await self._ask("PUT", BUCKET))[0] == "200", said
+
+    async def put_object(self, key: str, content: str) -> None:
+        assert (said := await self._ask("PUT", f"{BUCKET}/{key}", content))[0] == "200", said
+
+    async def remove_object(self, key: str) -> None:
+        assert (said := await self._ask("DELETE", f"{BUCKET}/{key}"))[0] == "204", said
+
+    async def kill(self, daemon: str = "rgw") -> None:
+        """kill -9, by its process id."""
+        process = self.processes[daemon]
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+    def freeze(self, daemon: str = "rgw") -> None:
+        self.processes[daemon].send_signal(signal.SIGSTOP)
+
+    def thaw(self, daemon: str = "rgw") -> None:
+        self.processes[daemon].send_signal(signal.SIGCONT)
+
+    async def stop(self, clean: bool = False) -> None:
+        """End all, the RGW first; `clean` where what they hold is copied afterwards."""
+        for daemon in reversed(DAEMONS):
+            process = self.processes.get(daemon)
+            if process is None:
+                continue
+            if process.returncode is None and clean:
+                process.terminate()
+            elif process.returncode is None:
+                process.kill()
+            await process.wait()
+
+
+def copied(source: Path, folder: Path) -> None:
+    """Holes stay holes: an OSD's disk is 4 GiB that are hardly used."""
+    command = ("cp", "-a", "--sparse=always", str(source), str(folder))
+    subprocess.run(command, check=True, capture_output=True)
+
+
+async def template() -> Path:
+    """A stopped cluster with a user, an empty bucket and all pools; made by whoever is first.
+
+    It stays below the system's folder for what is temporary, one for each user and version.
+    """
+    need_ceph()
+    home = Path(tempfile.gettempdir()) / f"gslb-ceph-{os.getuid()}-{version()}"
+    home.mkdir(mode=0o700, exist_ok=True)
+    if home.stat().st_uid != os.getuid():
+        missing(f"{home} is somebody else's")
+    made = home / "template"
+    async with locked(home / "lock"):
+        if not made.exists():
+            building = home / "building"
+            shutil.rmtree(building, ignore_errors=True)
+            await build(building)
+            building.rename(made)
+    return made
+
+
+@asynccontextmanager
+async def locked(path: Path) -> AsyncIterator[None]:
+    """Held by one process at a time."""
+    with path.open("w") as file:
+
+        def taken() -> bool:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+        await until(taken, limit_s=180, every_s=0.2, what="somebody else to make Ceph's template")
+        yield
+
+
+async def build(folder: Path) -> None:
+    """A new cluster in `folder`, warmed up by one object: the first makes the pools."""
+    for name in ("mon", "osd", "rgw", "run"):
+        (folder / name).mkdir(parents=True)
+    site = CephSite(folder, "127.0.0.1", free_port(), free_port())
+    site.configure(str(uuid.uuid4()))
+    try:
+        await site._new_map()
+        await site.run("ceph-mon", "--mkfs", "-i", "a", "--monmap", f"{folder}/monmap")
+        await site.start_daemon("mon")
+        osd = str(uuid.uuid4())
+        await site.run("ceph", "osd", "new", osd)
+        await site.run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd)
+        await site.start_all()
+        new = (f"--uid={USER}", f"--display-name={USER}")
+        key = (f"--access-key={KEY_ID}", f"--secret-key={SECRET}")
+        await site.run("radosgw-admin", "user", "create", *new, *key)
+        await site.make_bucket()
+        await site.put_object("warm", "up")
+        await site.remove_object("warm")
+    finally:
+        await site.stop(clean=True)
+    for log in (*folder.glob("*.log"), *folder.glob("*.out"), *(folder / "run").iterdir()):
+        log.unlink()
