@@ -16,7 +16,6 @@ import signal
 from pathlib import Path
 
 FILE = os.environ.get("GSLB_FAULT_POINT")
-)
 
 
 def warn() -> None:
