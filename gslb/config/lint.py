@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gslb.config.document import At, Document
-from gslb.config.probes import ASPECTS, sharing
+from gslb.config.probes import ASPECTS, EXPIRY, sharing
 from gslb.config.schema import File
 from gslb.config.settings import nearest
 from gslb.domain.topology import BackendSpec, Service, Site
@@ -118,7 +118,7 @@ def _min_sites(file: File, document: Document, name: str) -> None:
 
 
 def _aspects(file: File, document: Document) -> None:
-    known = {name for rows in ASPECTS.values() for name, *_ in rows} | {"http"}
+    known = {name for rows in ASPECTS.values() for name, *_ in rows} | {"http", EXPIRY}
     known |= {name for site in file.sites.values() for name in site.probes}
     for name in file.aspects:
         base, _, service = name.partition("@")

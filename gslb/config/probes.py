@@ -48,6 +48,8 @@ ASPECTS: Mapping[str, tuple[tuple[str, Scope, Role, tuple[Ability, ...]], ...]] 
     ),
 }
 """Which probe reports what, and what that may do by default (evidence.md 2.1)."""
+EXPIRY = "tls.expiry"
+"""Of a probe of kind `tls`, beside the aspect that is named as it is."""
 STEPS = {"store": 5, "quay.front": 3}
 """Steps of a run, each of which may take the timeout."""
 FAMILIES = {"store": Family.STORE, "quay.front": Family.FRONT, "quay.endtoend": Family.ENDTOEND}
@@ -101,6 +103,7 @@ class Probes:
             asks = {key: value for key, value in keys_.items() if key != "kind"}
             kind, at = str(keys_.get("kind", "")), ("sites", site, "probes", name)
             ours = _address(site, part.address[0], bool(asks.get("tls", True)))
+            ours = ours if kind == "http" else {"address": part.address[0]}
             yield Look(site=site, base=name, kind=kind, at=at, asks=asks, ours=ours)
         for name, service in self.file.services.items():
             if site in (service.sites or self.file.sites):
@@ -132,6 +135,8 @@ class Probes:
             self.document.report("E020", (*look.at, "kind"), text)
             return None
         rows = ASPECTS.get(look.base, ((look.base, OWN, Role.DECIDES, BOTH),))
+        if look.kind == "tls":
+            rows += ((self._expiry(look), OWN, Role.DEGRADES, BOTH),)
         tunings = [self._tuning(look, name) for name, *_ in rows]
         spec, timing = self._spec(look, tunings)
         ours = {
@@ -154,9 +159,15 @@ class Probes:
         )
         return replace(spec, aspects=tuple(aspects))
 
+    def _expiry(self, look: Look) -> str:
+        """The certificate's end, by the probe's name where a site has several."""
+        several = sum(p.get("kind") == "tls" for p in self.file.sites[look.site].probes.values())
+        return EXPIRY if several == 1 else f"{EXPIRY}@{look.base}"
+
     def _tuning(self, look: Look, aspect: str) -> schema.AspectTuning:
         tunings = self.file.aspects
-        return tunings.get(aspect + look.suffix) or tunings.get(aspect) or schema.AspectTuning()
+        names = (aspect + look.suffix, aspect, aspect.partition("@")[0])
+        return next((tunings[n] for n in names if n in tunings), schema.AspectTuning())
 
     def _spec(self, look: Look, tunings: list[schema.AspectTuning]) -> tuple[ProbeSpec, Timing]:
         timing = given(self.timing, self.file.sites[look.site].timing)

@@ -219,6 +219,6 @@ def timed_out(spec: ProbeSpec) -> Seen:
 
 
 def _aspect(spec: ProbeSpec, finding: Finding) -> Aspect | None:
-    if spec.family is Family.GENERIC:
-        return spec.aspects[0] if spec.aspects else None
-    return next((a for a in spec.aspects if a.base == finding.aspect), None)
+    named = next((a for a in spec.aspects if a.base == finding.aspect), None)
+    # What a generic probe finds is called as the file calls it.
+    return named or next(iter(spec.aspects if spec.family is Family.GENERIC else ()), None)

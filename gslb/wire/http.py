@@ -84,11 +84,20 @@ class Http:
     """The client. Raises WireError and nothing else."""
 
     def __init__(
-        self, kept: aiohttp.ClientSession, fresh: aiohttp.ClientSession, guard: Guard
+        self,
+        kept: aiohttp.ClientSession,
+        fresh: aiohttp.ClientSession,
+        guard: Guard,
+        resolver: Resolver,
     ) -> None:
         self._kept = kept
         self._fresh = fresh
         self._guard = guard
+        self._resolver = resolver
+
+    async def locate(self, host: str) -> str:
+        """The first open address of `host`. OSError if it has none, Closed if none is open."""
+        return (await self._resolver.resolve(host))[0]["host"]
 
     async def ask(self, request: Request) -> Reply:
         """Ask, and follow as many redirects as the request says."""
@@ -174,7 +183,7 @@ async def open_http(probe_networks: Sequence[str] = ()) -> AsyncIterator[Http]:
     )
     try:
         async with _session(keeping) as kept, _session(closing) as fresh:
-            yield Http(kept, fresh, guard)
+            yield Http(kept, fresh, guard, resolver)
     finally:
         await resolver.close()
 

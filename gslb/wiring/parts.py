@@ -11,12 +11,12 @@ from gslb.config.load import Configuration, Kinds
 from gslb.controller.controller import Controller
 from gslb.domain.topology import BackendName, ProbeId
 from gslb.ports import Adapter, Backend, Probe
-from gslb.probes import http, quay, s3
+from gslb.probes import dns, http, quay, s3, tcp, tls
 from gslb.reporters.metrics import Metrics
 from gslb.wire import Wire
 
 PROBES: Mapping[str, Adapter[Any, Any]] = {
-    a.kind: a for a in (s3.ADAPTER, quay.ADAPTER, http.ADAPTER)
+    probe.ADAPTER.kind: probe.ADAPTER for probe in (s3, quay, http, tcp, tls, dns)
 }
 BACKENDS: Mapping[str, Adapter[Any, Any]] = {
     a.kind: a for a in (rfc2136.ADAPTER, haproxy.ADAPTER, route53.ADAPTER, memory.ADAPTER)

@@ -52,6 +52,28 @@ class Http(Settings):
     follow: bool = False
 
 
+class Tcp(Settings):
+    address: str
+    port: int = Field(ge=1, le=65_535)
+
+
+class Tls(Settings):
+    address: str
+    port: int = 443
+    server_name: str | None = None
+    ca: str | None = None
+    expires_within_s: float = 1_209_600.0
+
+
+class Dns(Settings):
+    address: str
+    port: int = 53
+    server: str | None = None
+    name: str
+    type: str = "A"
+    expect: str | tuple[str, ...] = ()
+
+
 def server(text: str) -> str:
     if " " in text:
         raise ValueError(f"{text!r} is no server (write HOST or HOST:PORT)")
@@ -88,7 +110,7 @@ async def never_opened(settings: Any, wire: Any) -> Any:
 
 BALANCER = Shape(weights=True, weight_max=256, addresses=False, fencing=Fencing.TIME)
 KINDS = Kinds(
-    probes={"s3": S3, "quay": Quay, "http": Http},
+    probes={"s3": S3, "quay": Quay, "http": Http, "tcp": Tcp, "tls": Tls, "dns": Dns},
     backends={
         "rfc2136": Adapter(
             kind="rfc2136",

@@ -16,7 +16,7 @@ from gslb.config.load import Configuration, Kinds, load
 from gslb.config.schema import Alerts, File, Storage, schema_json
 from gslb.domain.errors import ConfigError
 from gslb.domain.topology import Ability, Aspect, Family, Freeze, OnAllDown, Role, Scope, SiteName
-from gslb.probes import http, quay, s3
+from gslb.probes import dns, http, quay, s3, tcp, tls
 from tests.config.kinds import KINDS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -523,7 +523,7 @@ def test_every_key_of_the_file_is_described() -> None:
 
 
 REAL = Kinds(
-    probes={module.ADAPTER.kind: module.ADAPTER.settings for module in (http, quay, s3)},
+    probes={module.ADAPTER.kind: module.ADAPTER.settings for module in (dns, http, quay, s3, tcp, tls)},
     backends={module.ADAPTER.kind: module.ADAPTER for module in (haproxy, rfc2136, route53)},
 )
 
