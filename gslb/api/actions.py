@@ -15,7 +15,7 @@ from gslb.config.values import Duration
 from gslb.domain.control import Action, Mode, Override, Owner, OwnerKind, Pause
 from gslb.domain.errors import StoreConflict
 from gslb.domain.health import SiteVerdict
-from gslb.domain.topology import ServiceName, SiteName
+from gslb.domain.topology import BackendName, ServiceName, SiteName
 from gslb.domain.words import GuardWord, Preview
 from gslb.policy.preview import preview
 
@@ -208,16 +208,20 @@ async def confirm(face: Face, request: web.Request, who: Principal) -> web.Respo
 
 
 async def acknowledge(face: Face, request: web.Request, who: Principal) -> web.Response:
-    """End the block of a site, by its incident or its name."""
+    """End the block of a site, by its incident or its name; or have put right, by the backend's
+    name, what others changed there again."""
     given = request.match_info["incident"]
-    known = {m.incident: m.site for m in face.world.memories.values() if m.incident}
-    known |= {s.name: s.name for s in face.world.topology.sites}
-    if given not in known:
-        raise ApiProblem(404, "Unknown incident", f"{given!r} is no open incident and no site")
-    who.need(Scope.DRAIN, known[given])
+    sites = {m.incident: m.site for m in face.world.memories.values() if m.incident}
+    sites |= {s.name: s.name for s in face.world.topology.sites}
+    backend = BackendName(given) if given in face.world.backends else None
+    site = sites.get(given)
+    if site is None and backend is None:
+        text = f"{given!r} is no open incident, no site and no backend"
+        raise ApiProblem(404, "Unknown incident", text)
+    who.need(Scope.DRAIN, site, everywhere=site is None)
     body = await read_body(request, Words, limit_s=face.settings.body_s)
-    await face.operator.acknowledge(known[given], who.owner, body.reason)
-    return show({"acknowledged": known[given]}, 202)
+    await face.operator.acknowledge(site, who.owner, body.reason, backend)
+    return show({"acknowledged": site or backend}, 202)
 
 
 async def adopt(face: Face, request: web.Request, who: Principal) -> web.Response:

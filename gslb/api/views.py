@@ -164,7 +164,7 @@ def backend(world: World, view: BackendView, now: Now, *, whole: bool = True) ->
     body |= {"kind": spec and spec.kind, "fencing": spec and spec.shape.fencing}
     body |= {"reachable": view.error is None and view.served is not None}
     body |= {"read_at": at(view.read_at_s, now), "down_since": at(view.down_since_s, now)}
-    body |= pick(view, "error conflict generation drift behind")
+    body |= pick(view, "error conflict generation behind") | {"edited": sorted(view.edited)}
     waits = world.waiting.get(view.name)
     body |= {"live": world.live(backend=view.name), "confirm": waits and waits.digest}
     return body | ({"services": rows} if whole else {})

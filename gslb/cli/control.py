@@ -160,13 +160,13 @@ def confirm(face: Face, plan: str, reason: str, yes: bool) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("name", metavar="INCIDENT|SITE")
+@click.argument("name", metavar="INCIDENT|SITE|BACKEND")
 @REASON
 @click.pass_obj
 def ack(face: Face, name: str, reason: str) -> None:
-    """End the block of a site that fell again and again."""
+    """End the block of a site that fell again and again, or what others changed at a backend."""
     reply = Client().ask("POST", f"/v1/incidents/{part(name)}/ack", {"reason": reason})
-    _done(face, reply, f"{name} is acknowledged; automation may bring it back.")
+    _done(face, reply, f"{name} is acknowledged; automation may put it right.")
 
 
 @click.command(cls=Command)

@@ -95,9 +95,12 @@ class Controller:
             for plan in tuple(self.world.waiting.values()):
                 await self.confirm(plan.digest, owner, "yes at going live")
 
-    async def acknowledge(self, site: SiteName, owner: Owner, reason: str) -> None:
-        await self._say(Acknowledged(site=site, owner=owner, reason=reason))
-        self.acknowledges(site)
+    async def acknowledge(
+        self, site: SiteName | None, owner: Owner, reason: str, backend: BackendName | None = None
+    ) -> None:
+        await self._say(Acknowledged(site=site, backend=backend, owner=owner, reason=reason))
+        if site is not None:
+            self.acknowledges(site)
 
     async def confirm(self, digest: str, owner: Owner, reason: str) -> None:
         await self._say(PlanConfirmed(digest=digest, owner=owner, reason=reason))

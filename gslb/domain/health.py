@@ -258,6 +258,7 @@ class AlarmKind(StrEnum):
     UNCORROBORATED = "uncorroborated"
     READ_ONLY = "read-only-answer"
     SENTINEL = "sentinel-gone"
+    DRIFT = "drift"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,11 +131,12 @@ class PlanConfirmed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acknowledged:
-    """A person ends the block of a site."""
+    """A person ends the block of a site, or has what others changed at a backend put right."""
 
-    site: SiteName
     owner: Owner
     reason: str
+    site: SiteName | None = None
+    backend: BackendName | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """What is told to people: the same values for console, command line, API and notifications."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from gslb.domain.control import Owner
 from gslb.domain.topology import BackendName, ServiceName, SiteName
@@ -63,6 +64,18 @@ class Traffic:
     """What comes next: `back after 20 passes (3/20) + 5 min quiet`."""
 
 
+class Fate(StrEnum):
+    """What becomes of a change that is wanted."""
+
+    GOES = "goes"
+    WOULD = "would"
+    """Observe: it is only shown."""
+    WAITS = "waits"
+    """For a person's confirm."""
+    RESTS = "rests"
+    """An edit by others that is only reported."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardWord:
     """A guard's word on a move: pass or refuse, with its figures."""
@@ -75,6 +88,9 @@ class GuardWord:
     backend: BackendName | None = None
     figures: tuple[tuple[str, float], ...] = ()
     skippable: bool = False
+    site: SiteName | None = None
+    next: str = ""
+    """What becomes of a refused move, and the way on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +101,9 @@ class PreviewChange:
     backend: BackendName
     before: Answer | None
     after: Answer
+    fate: Fate = Fate.GOES
+    digest: str | None = None
+    """What a person would confirm, when it waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,7 +53,8 @@ class BackendView:
     """What should be served, after fit and guards: equal to `served` when all is as planned."""
     repaired: Mapping[ServiceName, float] = field(default_factory=dict)
     """When a foreign edit of a record was last put right."""
-    drift: int = 0
+    edited: frozenset[ServiceName] = frozenset()
+    """Changed by others and left so, until a person acknowledges it."""
     served_since_s: Mapping[ServiceName, float] = field(default_factory=dict)
     verified: Mapping[ServiceName, Answer] = field(default_factory=dict)
     """What was last read back as wanted: anything else later is drift."""

@@ -1,13 +1,14 @@
 """Deciding: for each backend, what is to be read, changed, waited for, or only said."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from gslb.domain.messages import Apply, Read
-from gslb.domain.topology import BackendSpec, Drift
+from gslb.domain.topology import BackendName, BackendSpec
 from gslb.domain.traffic import Change, Fencing, Generation, Plan
+from gslb.domain.words import Fate
 from gslb.domain.world import BackendView, Refusal, World
-from gslb.policy.able import HOUR_S
+from gslb.policy import drift
 from gslb.policy.evidence import Looks
 from gslb.policy.fit import pool_of, same
 from gslb.policy.learn_backends import in_conflict, put, view_of
@@ -27,17 +28,26 @@ REREAD_S = 1.0
 REASSERT_S = 5.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """One decision, what of it may go, and what becomes of that."""
+
+    backend: BackendName
+    decided: Decided
+    let: Decided
+    fate: Fate | None = None
+    waits: Change | None = None
+    """A change that a person may confirm."""
+
+
 def act(world: World, looks: Looks, moment: Moment, ledger: Ledger) -> World:
     """Decide for every backend; what is refused is said once."""
-    decided: list[Decided] = []
-    asleep: list[str] = []
-    for backend in world.topology.backends:
-        world, found = _at_backend(world, looks, backend, moment, ledger)
-        decided += found
-        asleep += [] if found else [backend.name]
+    world, weighed = weigh(world, looks, moment, ledger)
+    decided = [w.decided for w in weighed]
     refusals = tuple(r for d in decided for r in d.refusals)
     # A backend that is busy or unknown was not decided on: its refusals stand as they were.
-    kept = tuple(r for r in world.refusals if r.backend in asleep)
+    awake = {w.backend for w in weighed}
+    kept = tuple(r for r in world.refusals if r.backend not in awake)
     say_refusals(world, refusals, ledger)
     wishes = {d.service.name: d.wishes for d in reversed(decided)}
     world = replace(
@@ -46,9 +56,21 @@ def act(world: World, looks: Looks, moment: Moment, ledger: Ledger) -> World:
     return returned(world, ledger)
 
 
+def weigh(
+    world: World, looks: Looks, moment: Moment, ledger: Ledger
+) -> tuple[World, list[Weighed]]:
+    """What is decided at each backend that can be decided on, ordered at once. A preview is this
+    too, on a world that is thrown away."""
+    weighed: list[Weighed] = []
+    for backend in world.topology.backends:
+        world, found = _at_backend(world, looks, backend, moment, ledger)
+        weighed += found
+    return world, weighed
+
+
 def _at_backend(
     world: World, looks: Looks, backend: BackendSpec, moment: Moment, ledger: Ledger
-) -> tuple[World, list[Decided]]:
+) -> tuple[World, list[Weighed]]:
     view = view_of(world, backend.name)
     world = put(world, view)
     if world.epoch is None or view.busy or not moment.reached(view.rest_until_s):
@@ -65,7 +87,8 @@ def _at_backend(
     wanted = {d.service.name: d.wanted for d in decided if d.wanted is not None}
     view = replace(view, wanted=wanted)
     world = put(world, view)
-    return _carry_out(world, looks, view, backend, decided, moment, ledger), decided
+    weighed = [_weigh_one(world, looks, view, backend, d, moment) for d in decided]
+    return _carry_out(world, view, backend, weighed, moment, ledger), weighed
 
 
 def _must_read(world: World, view: BackendView, backend: BackendSpec, moment: Moment) -> bool:
@@ -112,29 +135,38 @@ def _foreign(world: World, view: BackendView, found: Generation | None) -> str |
     return None
 
 
-def _carry_out(
+def _weigh_one(
     world: World,
     looks: Looks,
     view: BackendView,
     backend: BackendSpec,
-    decided: Sequence[Decided],
+    d: Decided,
+    moment: Moment,
+) -> Weighed:
+    if not world.live(d.service.name, backend.name):
+        return Weighed(backend=backend.name, decided=d, let=d, fate=Fate.WOULD)
+    let, waits = _let(world, looks, view, backend, d, moment)
+    fate = Fate.GOES if let.differs or _lags(world, view, backend, let, moment) else None
+    if let.differs and drift.rests(view, backend, let):
+        fate = Fate.RESTS
+    return Weighed(backend=backend.name, decided=d, let=let, fate=fate, waits=waits)
+
+
+def _carry_out(
+    world: World,
+    view: BackendView,
+    backend: BackendSpec,
+    weighed: Sequence[Weighed],
     moment: Moment,
     ledger: Ledger,
 ) -> World:
     """Order what may go now; show what would go, and what waits for a person."""
-    going: list[Decided] = []
-    waiting: list[Change] = []
-    would: list[Decided] = []
-    for d in decided:
-        if not world.live(d.service.name, backend.name):
-            would += [d] if d.differs else []
-            continue
-        d, waits = _let(world, looks, view, backend, d, moment)
-        waiting += [] if waits is None else [waits]
-        going += [d] if d.differs and not _drift_rests(world, view, d, moment) else []
-        going += [d] if _lags(world, view, backend, d, moment) else []
-        if waits is None:
-            world, view = _adopt(world, view, d, ledger)
+    going = [w.let for w in weighed if w.fate is Fate.GOES]
+    waiting = [w.waits for w in weighed if w.waits is not None]
+    would = [w.let for w in weighed if w.fate is Fate.WOULD and w.let.differs]
+    for w in weighed:
+        if w.waits is None and w.fate is not Fate.WOULD:
+            world, view = _adopt(world, view, w.let, ledger)
     world = say_waiting(world, view, waiting, ledger)
     world = say_would(world, view, would, ledger)
     new_here = not view.had_generation and view.generation is None and bool(view.adopted)
@@ -165,8 +197,7 @@ def _order(
 ) -> World:
     ledger.orders.append(Apply(plan=plan, revision=world.revision))
     seq = plan.leaves.seq + max(len(plan.changes) - 1, 0) if plan.leaves is not None else view.seq
-    names = {c.pool.service: moment.now_s for c in plan.changes}
-    drifting = {n: t for n, t in names.items() if n in view.verified}
+    names = {c.pool.service for c in plan.changes}
     view = replace(
         view,
         busy=True,
@@ -175,7 +206,7 @@ def _order(
         sent_at_s=moment.now_s,
         seq=seq,
         first_fail_s=first_fail_s,
-        repaired={**view.repaired, **drifting} if _is_drift(view, plan) else view.repaired,
+        repaired={**view.repaired, **drift.repairs(view, plan, moment.now_s)},
         verified={n: a for n, a in view.verified.items() if n not in names},
     )
     return put(world, view)
@@ -192,24 +223,6 @@ def _lags(
     if not told or d.differs or d.wanted is None or world.paused is not None:
         return False
     return view.conflict is None and moment.reached(view.sent_at_s + REASSERT_S)
-
-
-def _is_drift(view: BackendView, plan: Plan) -> bool:
-    return any(same(view.verified.get(c.pool.service), c.after) for c in plan.changes)
-
-
-def _drift_rests(world: World, view: BackendView, d: Decided, moment: Moment) -> bool:
-    """An edit by others is put right once an hour and record; where nobody can fence, always."""
-    verified = view.verified.get(d.service.name)
-    if verified is None or not same(verified, d.wanted):
-        return False
-    fenced = any(
-        b.name == view.name and b.shape.fencing is Fencing.CAS for b in world.topology.backends
-    )
-    repaired_s = view.repaired.get(d.service.name)
-    if d.service.limits.drift is Drift.REPORT:
-        return True
-    return fenced and repaired_s is not None and not moment.reached(repaired_s + HOUR_S)
 
 
 def _let(

@@ -7,6 +7,7 @@ from gslb.domain.health import Alarm, AlarmKind, SiteState, SiteVerdict, Verdict
 from gslb.domain.messages import EventKind
 from gslb.domain.topology import Role, Service, SiteName
 from gslb.domain.world import Memory, World
+from gslb.policy import drift
 from gslb.policy.able import Able, able, word_on
 from gslb.policy.diagnose import diagnose
 from gslb.policy.evidence import Looks, look, needed, unseen
@@ -32,6 +33,7 @@ def believe(world: World, moment: Moment, ledger: Ledger) -> tuple[World, Looks]
     world = replace(world, states=states)
     for service in world.topology.services:
         alarms += _service_alarms(world, service, moment)
+    alarms += drift.alarms(world)
     _say_alarms(world.alarms, alarms, ledger)
     world = replace(world, alarms=alarms)
     return _ramps_end(replace(world, settled=_settled(world, looks, moment)), moment, ledger), looks

@@ -24,6 +24,8 @@ def plan_section(world: World, services: list[Service]) -> Section:
             if not same(served, wanted):
                 live = world.live(service.name, name)
                 would = "" if live else " (observe: it would be, nothing is written)"
+                if live and service.name in view.edited:
+                    would = f" (changed by others, left so: gslb ack {name} --reason …)"
                 lines.append(
                     f"{name}: {service.name} {say_answer(served)} → {say_answer(wanted)}{would}"
                 )

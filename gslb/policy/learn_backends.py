@@ -16,6 +16,7 @@ from gslb.domain.messages import (
 from gslb.domain.topology import BackendName, ServiceName
 from gslb.domain.traffic import Answer
 from gslb.domain.world import BackendView, World
+from gslb.policy import drift
 from gslb.policy.fit import same
 from gslb.policy.ledger import Ledger
 
@@ -81,9 +82,8 @@ def answers_read(world: World, seen: AnswersRead, ledger: Ledger) -> World:
         else now_s
         for name, answer in reading.answers.items()
     }
-    _say_drift(view, reading.answers, ledger)
     view = replace(
-        view,
+        _say_drift(world, view, reading.answers, ledger),
         known=True,
         busy=False,
         served=dict(reading.answers),
@@ -166,15 +166,18 @@ def in_conflict(view: BackendView, what: str, ledger: Ledger) -> BackendView:
 
 
 def _say_drift(
-    view: BackendView, answers: Mapping[ServiceName, Answer | None], ledger: Ledger
-) -> None:
+    world: World, view: BackendView, answers: Mapping[ServiceName, Answer | None], ledger: Ledger
+) -> BackendView:
+    before = view.served
     for name, verified in view.verified.items():
         if view.sent is None and name in answers and not same(answers[name], verified):
-            if view.served is not None and same(view.served.get(name), answers[name]):
+            if before is not None and same(before.get(name), answers[name]):
                 continue  # said already
             now = say_answer(answers[name])
             text = f"{view.name}: {name} was changed by somebody else to {now}"
             ledger.say(EventKind.DRIFT, text, backend=view.name, service=name)
+            view = drift.edited(world, view, name, ledger.now.boot_s)
+    return view
 
 
 def _closed(view: BackendView, ledger: Ledger) -> BackendView:

@@ -59,15 +59,21 @@ def plan_confirmed(world: World, seen: PlanConfirmed, ledger: Ledger) -> World:
 
 
 def acknowledged(world: World, seen: Acknowledged, ledger: Ledger) -> World:
-    """End the block after a second automatic drain."""
-    memory = world.memories.get(seen.site)
+    """End the block after a second automatic drain, or let a foreign edit be put right again."""
+    view = world.backends.get(seen.backend) if seen.backend is not None else None
+    if view is not None:
+        text = f"{seen.owner} acknowledges {view.name}: {seen.reason}"
+        ledger.say(EventKind.ACK, text, backend=view.name, owner=seen.owner)
+        view = replace(view, edited=frozenset(), repaired={})
+        return replace(world, backends={**world.backends, view.name: view})
+    memory = world.memories.get(seen.site) if seen.site is not None else None
     if memory is None:
         return world
     text = f"{seen.owner} acknowledges {seen.site}: {seen.reason}"
-    ledger.say(EventKind.ACK, text, site=seen.site, owner=seen.owner, incident=memory.incident)
+    ledger.say(EventKind.ACK, text, site=memory.site, owner=seen.owner, incident=memory.incident)
     memory = replace(memory, needs_ack=False, drains=memory.drains[-1:])
     ledger.keep_memory(memory)
-    return replace(world, memories={**world.memories, seen.site: memory})
+    return replace(world, memories={**world.memories, memory.site: memory})
 
 
 def config_replaced(world: World, seen: ConfigReplaced, ledger: Ledger) -> World:

@@ -253,8 +253,10 @@ class FakeOperator:
         self._keep("mode", mode, owner, adopt)
         await self.become(replace(self._world, mode=mode))
 
-    async def acknowledge(self, site: SiteName, owner: Owner, reason: str) -> None:
-        self._keep("ack", site, owner, reason)
+    async def acknowledge(
+        self, site: SiteName | None, owner: Owner, reason: str, backend: BackendName | None = None
+    ) -> None:
+        self._keep("ack", site or backend, owner, reason)
 
     async def confirm(self, digest: str, owner: Owner, reason: str) -> None:
         self._keep("confirm", digest, owner, reason)

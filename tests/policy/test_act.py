@@ -6,9 +6,11 @@ import pytest
 
 from gslb.domain.control import Mode
 from gslb.domain.health import Cause
-from gslb.domain.messages import Adopted, Apply, PlanConfirmed, Read, Remembered
+from gslb.domain.messages import Acknowledged, Adopted, Apply, PlanConfirmed, Read, Remembered
 from gslb.domain.topology import Drift
 from gslb.domain.traffic import Fencing, Generation
+from gslb.policy.explain_backend import explain_backend
+from gslb.policy.summary import problems
 from tests.policy.build import (
     DNS,
     KIM,
@@ -227,29 +229,71 @@ def test_one_service_or_backend_alone_may_only_be_looked_at(where: str) -> None:
     assert len(life.told("would")) == 1
 
 
-def test_a_foreign_edit_is_put_right_once_an_hour_and_record() -> None:
+def edited(life: Life, *, after_s: float = 0.0, **sites: int) -> Life:
+    """Somebody else changes the record, and it is read again."""
+    life.wait(after_s)
+    life.held = answer(life.topo, **sites)
+    life.wait(40)
+    return life
+
+
+def returned() -> Life:
     life = dead(Life())
     life.mend("eu", "store")
     life.wait(60)
-    edited = answer(life.topo, eu=1)
-    life.held = edited
-    life.wait(40)
-    assert life.served == "eu,us,ap"
-    assert len(life.told("drift")) == 1
-    life.held = edited
-    life.wait(3500)
-    assert life.served == "eu"
-    assert len(life.told("drift")) == 2
-    life.wait(200)
-    assert life.served == "eu,us,ap"
+    return life
+
+
+def acknowledge(life: Life) -> None:
+    life.tell(Acknowledged(backend=DNS, owner=KIM, reason="it was us"))
+    life.wait(5)
+
+
+def test_a_foreign_edit_is_put_right_once_an_hour_and_record() -> None:
+    life = edited(returned(), eu=1)
+    assert (life.served, len(life.told("drift")), life.alarms()) == ("eu,us,ap", 1, set())
+    edited(life, after_s=3600, eu=1)
+    assert (life.served, len(life.told("drift")), life.alarms()) == ("eu,us,ap", 2, set())
+
+
+def test_a_record_that_is_edited_again_stays_so_and_is_told_until_a_person_acknowledges() -> None:
+    life = edited(edited(returned(), eu=1), eu=1)
+    assert (life.served, len(life.told("drift")), life.alarms()) == ("eu", 2, {"drift"})
+    life.wait(2 * 3600)
+    assert (life.served, len(life.told("drift")), life.alarms()) == ("eu", 2, {"drift"})
+    (said,) = [p for p in problems(life.world, life.now) if "drift" in p.text]
+    assert (said.severity, "gslb ack dns" in said.text) == ("warn", True)
+    assert "left so: gslb ack dns" in str(explain_backend(life.world, DNS, life.now))
+    acknowledge(life)
+    assert (life.served, life.alarms()) == ("eu,us,ap", set())
+    assert life.told("ack") == ["person:kim acknowledges dns: it was us"]
+    edited(life, eu=1)
+    assert life.served == "eu", "once an hour: the edit after an ack counts from its repair"
+
+
+def test_whoever_edits_a_record_twice_and_takes_it_back_is_still_told_of() -> None:
+    life = edited(edited(edited(returned(), eu=1), eu=1), eu=1, us=1, ap=1)
+    assert (life.served, life.alarms()) == ("eu,us,ap", {"drift"})
+    acknowledge(life)
+    assert life.alarms() == set()
+
+
+def test_a_dead_site_leaves_a_record_that_rests_for_its_edits() -> None:
+    life = edited(edited(returned(), eu=1, us=1), eu=1, us=1)
+    assert life.served == "eu,us"
+    life.break_("us", "store", Cause.IO)
+    life.wait(60)
+    assert life.served == "eu,ap"
+    assert "drift" in life.alarms()
 
 
 def test_drift_is_only_reported_where_so_configured() -> None:
     life = dead(Life(with_limits(topology(), drift=Drift.REPORT)))
-    life.held = answer(life.topo, us=1)
+    edited(life, us=1)
     life.wait(4000)
-    assert life.served == "us"
-    assert len(life.told("drift")) == 1
+    assert (life.served, len(life.told("drift")), life.alarms()) == ("us", 1, {"drift"})
+    acknowledge(life)
+    assert (life.served, life.alarms()) == ("us", set())
 
 
 def test_written_is_not_done_only_a_read_back_is() -> None:
