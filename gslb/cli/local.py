@@ -103,11 +103,12 @@ def _source(face: Face, file: Path, number: int, column: int) -> None:
 @click.command(cls=Command)
 @click.option("--config", default=DEFAULT_PATH, envvar="GSLB_CONFIG", type=CONFIG,
               show_default=True)  # fmt: skip
-def run(config: Path) -> None:
+@click.option("--history", type=CONFIG, help="Append each decision and call to this file.")
+def run(config: Path, history: Path | None) -> None:
     """Watch, decide and act, until a signal ends it."""
     from gslb.wiring import run_forever
 
-    run_forever(config)
+    run_forever(config, history)
 
 
 @click.group(cls=Group, invoke_without_command=True)

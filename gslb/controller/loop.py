@@ -25,10 +25,10 @@ from gslb.domain.messages import (
     StoreHealth,
 )
 from gslb.domain.topology import BackendName, ProbeSpec
-from gslb.domain.traffic import Plan
 from gslb.domain.world import World
 from gslb.policy.step import step
 from gslb.ports import Backend, Clock, Reporter, Store
+from gslb.wire.points import point
 
 READ_DEADLINE_S = 10.0
 APPLY_DEADLINE_S = 75.0
@@ -37,8 +37,9 @@ TICK_S = 0.001
 IDLE_S = 1.0
 """The loop passes at least this often, so that it can be seen to live."""
 
-Observe = Callable[[str, str, float, str | None], None]
-"""`observe(backend, op, seconds, error)`: one call of a backend."""
+Observe = Callable[[str, Read | Apply, float, Exception | None], None]
+"""`observe(op, order, begun_s, error)`: a call that ended, of a backend (`read`, `apply`) or of the
+store (`save`: the order's plan was written ahead, or goes on without)."""
 
 
 class Loop:
@@ -53,7 +54,7 @@ class Loop:
         *,
         embedded: bool = True,
         reporters: Sequence[Reporter] = (),
-        observe: Observe = lambda backend, op, seconds, error: None,
+        observers: Sequence[Observe] = (),
         looked: Callable[[Input], None] = lambda seen: None,
         passed: Callable[[float, int], None] = lambda seconds, waiting: None,
         overrun: Callable[[ProbeSpec], None] = lambda spec: None,
@@ -68,10 +69,10 @@ class Loop:
         self.spoken = Spoken(store, clock, self.put)
         self.pacer = Pacer(clock, lambda: self.world, self.put, sentinel=sentinel, overrun=overrun)
         self.reporters: list[Reporter] = [self.keeper, *reporters]
+        self.observers = list(observers)
         self.passed_at_s = clock.now().boot_s
         self.passed = asyncio.Condition()
         self._embedded = embedded
-        self._observe = observe
         self._looked = looked
         self._passed = passed
         self._wake_at_s: float | None = None
@@ -132,9 +133,15 @@ class Loop:
             case _:
                 assert_never(order)
 
+    def _observe(
+        self, op: str, order: Read | Apply, begun_s: float, error: Exception | None
+    ) -> None:
+        for observe in self.observers:
+            observe(op, order, begun_s, error)
+
     async def _read(self, order: Read) -> None:
         begun_s = self.clock.now().boot_s
-        error = None
+        error: Exception | None = None
         try:
             async with asyncio.timeout(READ_DEADLINE_S):
                 reading = await self.backends[order.backend].read(order.pools)
@@ -142,42 +149,51 @@ class Loop:
                 backend=order.backend, epoch=order.epoch, reading=reading, begun_s=begun_s
             )
         except (BackendError, TimeoutError, KeyError) as failed:
-            error = str(failed) or f"no answer within {READ_DEADLINE_S:.0f} s"
-            seen = BackendFailed(backend=order.backend, epoch=order.epoch, error=error)
-        self._observe(order.backend, "read", self.clock.now().boot_s - begun_s, error)
+            error = failed
+            why = str(failed) or f"no answer within {READ_DEADLINE_S:.0f} s"
+            seen = BackendFailed(backend=order.backend, epoch=order.epoch, error=why)
+        self._observe("read", order, begun_s, error)
         self.put(seen)
 
     async def _apply(self, order: Apply) -> None:
-        plan = order.plan
-        if not await self._save(plan, order.revision):
-            return
-        if plan.epoch != self.world.epoch or self.clock.now().boot_s >= self.world.lease_until_s:
-            self.put(SaveFailed(plan=plan, error="the term ended before it was sent"))
-            return
-        begun_s = self.clock.now().boot_s
-        error = None
+        plan, begun_s = order.plan, self.clock.now().boot_s
+        error: Exception | None = None
         try:
+            # All of it: whatever does not end would hold the backend for good.
             async with asyncio.timeout(APPLY_DEADLINE_S):
+                await point("after_verdict")
+                if not await self._save(order):
+                    return
+                await point("after_save")
+                begun_s = self.clock.now().boot_s
+                if plan.epoch != self.world.epoch or begun_s >= self.world.lease_until_s:
+                    self.put(SaveFailed(plan=plan, error="the term ended before it was sent"))
+                    return
+                await point("between_backends")
                 await self.backends[plan.backend].apply(plan)
+                await point("before_record")
             seen: Input = PlanApplied(plan=plan, begun_s=begun_s)
         except (BackendError, TimeoutError, KeyError) as failed:
-            error = str(failed) or f"no answer within {READ_DEADLINE_S:.0f} s"
+            error = failed
             seen = BackendFailed(
                 backend=plan.backend,
                 epoch=plan.epoch,
-                error=error,
+                error=str(failed) or f"no answer within {APPLY_DEADLINE_S:.0f} s",
                 fenced=isinstance(failed, BackendFenced),
                 plan=plan,
             )
-        self._observe(plan.backend, "apply", self.clock.now().boot_s - begun_s, error)
+        self._observe("apply", order, begun_s, error)
         self.put(seen)
 
-    async def _save(self, plan: Plan, revision: int) -> bool:
+    async def _save(self, order: Apply) -> bool:
         """Write the plan ahead, if the words that it saw are still the words that are in force."""
+        plan = order.plan
+        begun_s = self.clock.now().boot_s
+        failed: Exception | None = None
         try:
             async with asyncio.timeout(self.world.topology.store_timeout_s):
                 await self.store.commit(
-                    {f"plan/{plan.backend}": to_document(plan)}, if_revision=revision
+                    {f"plan/{plan.backend}": to_document(plan)}, if_revision=order.revision
                 )
         except StoreConflict as error:
             with contextlib.suppress(StoreError):
@@ -185,12 +201,14 @@ class Loop:
             self.put(SaveFailed(plan=plan, error=str(error), conflict=True))
             return False
         except (StoreError, TimeoutError) as error:
+            failed = error
             why = str(error) or "the store does not answer"
             self.put(StoreHealth(error=why))
             if not self._embedded:
                 self.put(SaveFailed(plan=plan, error=why))
                 return False
             # Alone on this machine: steering goes on within the guards (safety.md, "Decided").
+        self._observe("save", order, begun_s, failed)
         return True
 
     async def _keep(self, order: Keep) -> None:

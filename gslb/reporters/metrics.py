@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from gslb.domain.control import Now, OwnerKind
 from gslb.domain.health import Cause, Outcome, SiteVerdict
-from gslb.domain.messages import Event, EventKind, ProbeRan
+from gslb.domain.messages import Apply, Event, EventKind, ProbeRan, Read
 from gslb.domain.topology import Family, ProbeSpec, Topology
 from gslb.domain.world import World
 from gslb.policy.gauges import GAUGES, Row, gauges
@@ -132,11 +132,15 @@ class Metrics:
         if error:
             self.count("store_errors", op, error)
 
-    def backend_call(self, backend: str, op: str, seconds: float, error: str | None = None) -> None:
-        """One call to a backend; `error` as for `store`."""
-        self._time("backend_request_duration_seconds", seconds, backend, op)
-        if error:
-            self.count("backend_errors", backend, error)
+    def call(self, op: str, order: Read | Apply, begun_s: float, error: Exception | None) -> None:
+        """One call of a backend that ended now; the store times its own."""
+        if op == "save":
+            return
+        backend = order.plan.backend if isinstance(order, Apply) else order.backend
+        took_s = self._clock.now().boot_s - begun_s
+        self._time("backend_request_duration_seconds", took_s, backend, op)
+        if error is not None:
+            self.count("backend_errors", backend, type(error).__name__)
 
     def api(self, route: str, method: str, code: int, seconds: float) -> None:
         """One request; `route` is the template, never a path with a name in it."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +23,7 @@ from gslb.domain.topology import BackendName, ServiceName, SiteName
 from gslb.domain.world import Memory, World
 from gslb.ports import Clock, Kept, Store
 from gslb.probes import s3
+from gslb.reporters.history import History, Write, history_file
 from gslb.reporters.log import Log
 from gslb.reporters.metrics import Metrics
 from gslb.stores import sqlite
@@ -49,6 +51,7 @@ async def open_house(
     *,
     log: bool = True,
     clock: Clock | None = None,
+    history: Path | None = None,
     extra_routes: Sequence[Any] = (),
 ) -> AsyncIterator[House]:
     """All that `gslb run` is, until the block ends. Raises ConfigError, StoreError, OSError."""
@@ -59,14 +62,13 @@ async def open_house(
         opener = sqlite.ADAPTER.open(sqlite.Settings(path=configuration.store), None)
         store = await stack.enter_async_context(opener)
         kept = await store.load()
-        wire = Wire(
-            http=client,
-            sentinels=dict(kept.documents.get(SENTINELS, {})),
-        )
+        wire = Wire(http=client, sentinels=dict(kept.documents.get(SENTINELS, {})))
         doors = Doors(wire=wire, stack=stack, probes={}, backends={})
         await doors.open(configuration)
         metrics = Metrics(clock, gslb.__version__)
         loop = _loop(configuration, clock, Metered(store, metrics.store), doors, metrics, log=log)
+        if history is not None:
+            _record(loop, stack.enter_context(history_file(history)))
         await _remember(loop, configuration, kept)
         house = House(
             configuration=configuration,
@@ -110,7 +112,7 @@ def _loop(
         store,
         {name: backend for name, (_, backend) in doors.backends.items()},
         reporters=[metrics, *([Log()] if log else [])],
-        observe=metrics.backend_call,
+        observers=[metrics.call],
         looked=lambda ran: metrics.probe(ran, loop.world) if isinstance(ran, ProbeRan) else None,
         passed=metrics.loop,
         overrun=lambda spec: metrics.overrun(spec.id),
@@ -119,6 +121,12 @@ def _loop(
     probes = {name: probe for name, (_, probe) in doors.probes.items()}
     loop.pacer.replace(configuration.topology.probes, probes)
     return loop
+
+
+def _record(loop: Loop, write: Write) -> None:
+    told = History(write, f"gslb:{os.getpid()}", loop.clock)
+    loop.reporters.append(told)
+    loop.observers.append(told.call)
 
 
 async def _remember(loop: Loop, configuration: Configuration, kept: Kept) -> None:

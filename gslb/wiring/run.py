@@ -15,7 +15,7 @@ from gslb.domain.errors import ConfigError, GslbError
 from gslb.domain.health import Outcome
 from gslb.policy.fit import pool_of
 from gslb.reporters.log import TextLines
-from gslb.wire import Wire
+from gslb.wire import Wire, points
 from gslb.wire.http import open_http
 from gslb.wiring.house import open_house
 from gslb.wiring.parts import BACKENDS, PROBES, House
@@ -23,22 +23,23 @@ from gslb.wiring.parts import BACKENDS, PROBES, House
 LOOK_S = 65.0
 
 
-def run_forever(path: Path) -> None:
+def run_forever(path: Path, history: Path | None = None) -> None:
     """Run until SIGTERM or SIGINT; SIGHUP reads the file again. Raises as `open_house`."""
     to_stderr = logging.StreamHandler(sys.stderr)
     to_stderr.setFormatter(TextLines())
     logging.basicConfig(level=logging.INFO, handlers=[to_stderr])
+    points.warn()
     with contextlib.suppress(asyncio.CancelledError):
-        asyncio.run(_run(path))
+        asyncio.run(_run(path, history))
 
 
-async def _run(path: Path) -> None:
+async def _run(path: Path, history: Path | None) -> None:
     loop = asyncio.get_running_loop()
     ended, again = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     loop.add_signal_handler(signal.SIGHUP, again.set)
-    async with open_house(path) as house:
+    async with open_house(path, history=history) as house:
         gc.collect()
         gc.freeze()
         logging.getLogger("gslb").info("runs; API at %s, %s", house.url, house.served.socket)

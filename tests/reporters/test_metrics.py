@@ -8,6 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gslb.domain.control import Action, Now, Override, Owner, OwnerKind
+from gslb.domain.errors import BackendRefused
 from gslb.domain.health import (
     Alarm,
     AlarmKind,
@@ -18,7 +19,7 @@ from gslb.domain.health import (
     SiteState,
     SiteVerdict,
 )
-from gslb.domain.messages import Event, EventKind, ProbeRan
+from gslb.domain.messages import Event, EventKind, ProbeRan, Read
 from gslb.domain.topology import (
     Aspect,
     AspectName,
@@ -313,7 +314,9 @@ def test_a_term_is_counted_when_it_begins(metrics: Metrics) -> None:
 def test_calls_requests_and_the_loop_are_timed(metrics: Metrics) -> None:
     metrics.loop(0.002, waiting=3)
     metrics.store("commit", 0.01, "StoreError")
-    metrics.backend_call("dns", "read", 0.02, "BackendRefused")
+    read = Read(backend=DNS, epoch=1, pools=())
+    metrics.call("read", read, 99.98, BackendRefused("no"))
+    metrics.call("save", read, 99.98, None)
     metrics.api("/v1/sites/{site}", "GET", 200, 0.003)
     metrics.overrun("eu/store")
     metrics.count("auth_failures", "token")
@@ -324,6 +327,7 @@ def test_calls_requests_and_the_loop_are_timed(metrics: Metrics) -> None:
     assert one(found, "inbox_inputs") == 3
     assert one(found, "store_errors_total", op="commit", reason="StoreError") == 1
     assert one(found, "backend_errors_total", backend="dns", reason="BackendRefused") == 1
+    assert one(found, "backend_request_duration_seconds_count", backend="dns", op="read") == 1
     labels = {"route": "/v1/sites/{site}", "method": "GET", "code": "200"}
     assert one(found, "api_requests_total", **labels) == 1
     assert one(found, "probe_overruns_total") == 1
