@@ -167,7 +167,7 @@ class CephSite:
             "osd": ("ceph-osd", "-i", "0"),
             "rgw": ("radosgw", "--name", "client.rgw"),
         }
-        more = self.env if daemon == "rgw" else {}
+        more = dict(self.env) if daemon == "rgw" else {}
         with (self.folder / f"{daemon}.out").open("ab") as out:
             self.processes[daemon] = await asyncio.create_subprocess_exec(
                 *self._inside(*commands[daemon], "-f"),
@@ -356,5 +356,9 @@ async def build(folder: Path) -> None:
         await site.remove_object("warm")
     finally:
         await site.stop(clean=True)
-    for log in (*folder.glob("*.log"), *folder.glob("*.out"), *(folder / "run").iterdir()):
-        log.unlink()
+    await asyncio.to_thread(forget_traces, folder)
+
+
+def forget_traces(folder: Path) -> None:
+    for trace in (*folder.glob("*.log"), *folder.glob("*.out"), *(folder / "run").iterdir()):
+        trace.unlink()
