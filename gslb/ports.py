@@ -84,12 +84,17 @@ class Store(Protocol):
         ...
 
     async def commit(
-        self, puts: Mapping[str, Document | None], *, if_revision: int | None = None
+        self,
+        puts: Mapping[str, Document | None],
+        *,
+        if_revision: int | None = None,
+        if_epoch: int | None = None,
     ) -> int:
         """Write documents (None: delete) in one durable transaction; gives the new revision.
 
         A key that begins with `control/` raises the revision by one. StoreConflict when
-        `if_revision` is given and is not the present one: nothing was written.
+        `if_revision` is given and is not the present one, or when `if_epoch` is given and is not
+        the term in which this replica leads now: nothing was written.
         """
         ...
 
@@ -99,6 +104,25 @@ class Store(Protocol):
 
     async def read(self, query: Query) -> Sequence[Entry]:
         """Read the journal."""
+        ...
+
+
+class Elector(Protocol):
+    """Which of several replicas leads. Raises StoreError, and nothing else: then nobody knows."""
+
+    async def campaign(self, ttl_s: float) -> int | None:
+        """Take the lease for `ttl_s`; gives the epoch of the new term, above any that ever was.
+
+        None: somebody has it (we ourselves, perhaps, by a request whose answer was lost).
+        """
+        ...
+
+    async def renew(self, epoch: int) -> bool:
+        """Have the lease of this term for `ttl_s` from now; False: that term is over."""
+        ...
+
+    async def resign(self, epoch: int) -> None:
+        """End this term now, if it is not over."""
         ...
 
 

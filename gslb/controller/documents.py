@@ -1,12 +1,17 @@
 """Domain values as JSON documents and back, for the store."""
 
 import dataclasses
+import logging
 import types
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from gslb.domain.control import Now
+from gslb.domain.messages import Remembered
+from gslb.domain.topology import BackendName, ServiceName
 from gslb.domain.world import Memory
+from gslb.ports import Kept
 
 T = TypeVar("T")
 
@@ -67,17 +72,46 @@ def _plain(kind: Any, document: Any) -> Any:
     return document
 
 
-def shifted(memory: Memory, by_s: float) -> Memory:
-    """The same memory on another clock: boot time means nothing after a restart."""
+def shifted(memory: Memory, by_s: float, last_s: float = float("inf")) -> Memory:
+    """The same memory on another clock: boot time means nothing after a restart.
+
+    Nothing of it lies after `last_s`: two wall clocks may differ.
+    """
 
     def at(t: float | None) -> float | None:
-        return None if t is None else t + by_s
+        return None if t is None else min(t + by_s, last_s)
 
     return dataclasses.replace(
         memory,
         fell_at_s=at(memory.fell_at_s),
         failed_at_s=at(memory.failed_at_s),
-        drains=tuple(t + by_s for t in memory.drains),
-        left=tuple((s, t + by_s, who) for s, t, who in memory.left),
-        ramps=tuple((s, t + by_s) for s, t in memory.ramps),
+        drains=tuple(min(t + by_s, last_s) for t in memory.drains),
+        left=tuple((s, min(t + by_s, last_s), who) for s, t, who in memory.left),
+        ramps=tuple((s, min(t + by_s, last_s)) for s, t in memory.ramps),
+    )
+
+
+def remembered(kept: Kept, now: Now) -> Remembered:
+    """What the store holds of sites and backends. What cannot be read is left out, and said."""
+    memories: list[Memory] = []
+    adopted: dict[BackendName, tuple[ServiceName, ...]] = {}
+    conflicts: dict[BackendName, str] = {}
+    for key, document in kept.documents.items():
+        kind, _, name = key.partition("/")
+        try:
+            if kind == "site":
+                memory = from_document(Memory, document)
+                memories.append(shifted(memory, now.boot_s - now.wall_s, now.boot_s))
+            elif kind == "adopted":
+                adopted[BackendName(name)] = tuple(ServiceName(s) for s in document["services"])
+            elif kind == "conflict":
+                conflicts[BackendName(name)] = str(document["text"])
+        except (ValueError, TypeError, KeyError) as error:
+            logging.getLogger("gslb").warning("the document %s is left out: %s", key, error)
+    return Remembered(
+        instance=kept.instance,
+        memories=tuple(memories),
+        adopted=adopted,
+        conflicts=conflicts,
+        incidents=int(kept.documents.get("incidents", {}).get("number", 0)),
     )

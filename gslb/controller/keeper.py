@@ -31,6 +31,7 @@ class Keeper:
         self._events: deque[Document] = deque(maxlen=EVENTS_MAX)
         self._work = asyncio.Event()
         self._busy = False
+        self._epoch: int | None = None
         self.next_seq = 1
         """The number that the next event in line will have."""
 
@@ -41,7 +42,10 @@ class Keeper:
             self._work.set()
 
     def report(self, world: World, events: Sequence[Event]) -> None:
-        """Add events to the journal."""
+        """Add events to the journal. What an earlier term left to be kept is forgotten."""
+        if self._epoch not in (None, world.epoch):
+            self._puts.clear()
+        self._epoch = world.epoch
         self.next_seq += len(events)
         for event in events:
             self._events.append(event_document(event))
@@ -73,7 +77,7 @@ class Keeper:
         try:
             async with asyncio.timeout(self._timeout_s):
                 if puts:
-                    await self._store.commit(puts)
+                    await self._store.commit(puts, if_epoch=self._epoch)
                     puts = {}
                 if events:
                     last = await self._store.append(events)

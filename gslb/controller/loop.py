@@ -76,6 +76,7 @@ class Loop:
         self._looked = looked
         self._passed = passed
         self._wake_at_s: float | None = None
+        self._under_way: set[asyncio.Task[None]] = set()
 
     def put(self, seen: Input) -> None:
         """Give the loop something to learn; never waits."""
@@ -90,6 +91,8 @@ class Loop:
             async with asyncio.TaskGroup() as house:
                 house.create_task(self.keeper.run(), name="keeper")
                 house.create_task(self.pacer.run(), name="pacer")
+                if not self._embedded:
+                    house.create_task(self.spoken.follow(), name="words")
                 house.create_task(self._cycles(house), name="loop")
         finally:
             await self.keeper.flush()
@@ -98,15 +101,20 @@ class Loop:
         while True:
             await self.inbox.filled(self._wait_s())
             for order in self.cycle():
-                house.create_task(self._carry_out(order), name=type(order).__name__)
+                task = house.create_task(self._carry_out(order), name=type(order).__name__)
+                self._under_way.add(task)
+                task.add_done_callback(self._under_way.discard)
             async with self.passed:
                 self.passed.notify_all()
 
     def cycle(self) -> Sequence[Order]:
         """One step: no await in it, so nobody can slip in between."""
-        now = self.clock.now()
+        now, epoch = self.clock.now(), self.world.epoch
         taken = step(self.world, self.inbox.take_all(), now)
         self.world, self._wake_at_s = taken.world, taken.wake_at_s
+        if epoch not in (None, self.world.epoch):
+            for task in self._under_way:  # an order is good for its own term only
+                task.cancel()
         self._report(taken.events)
         self.pacer.poke()
         self.passed_at_s = now.boot_s
@@ -193,12 +201,15 @@ class Loop:
         try:
             async with asyncio.timeout(self.world.topology.store_timeout_s):
                 await self.store.commit(
-                    {f"plan/{plan.backend}": to_document(plan)}, if_revision=order.revision
+                    {f"plan/{plan.backend}": to_document(plan)},
+                    if_revision=order.revision,
+                    if_epoch=plan.epoch,
                 )
         except StoreConflict as error:
+            newer = False
             with contextlib.suppress(StoreError):
-                await self.spoken.load()
-            self.put(SaveFailed(plan=plan, error=str(error), conflict=True))
+                newer = (await self.spoken.load()).revision != order.revision
+            self.put(SaveFailed(plan=plan, error=str(error), conflict=newer))
             return False
         except (StoreError, TimeoutError) as error:
             failed = error

@@ -1,6 +1,7 @@
 """The words of people and alerts in the store: written first, then learned as an input."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from gslb.ports import Clock, Document, Kept, Store
 PREFIX = "control/override/"
 PAUSE, MODE = "control/pause", "control/mode"
 STORE_TIMEOUT_S = 2.0
+FOLLOW_S = 1.0
 NOT_LEARNED = float("inf")
 """The end on a boot clock that may have been another one."""
 
@@ -35,11 +37,27 @@ class Spoken:
 
     async def load(self) -> Kept:
         """Read everything again; what cannot be parsed is left out, a pause counts as paused."""
+        kept = await self._fetch()
+        self._take(kept)
+        return kept
+
+    async def follow(self) -> None:
+        """Learn what is said at other replicas. Who cannot read it will lose the lease as well."""
+        while True:
+            await asyncio.sleep(FOLLOW_S)
+            with contextlib.suppress(StoreError):
+                kept = await self._fetch()
+                if kept.revision != self._revision:
+                    self._take(kept)
+
+    async def _fetch(self) -> Kept:
         try:
             async with asyncio.timeout(STORE_TIMEOUT_S):
-                kept = await self._store.load()
+                return await self._store.load()
         except TimeoutError as error:
             raise StoreError("the store does not answer") from error
+
+    def _take(self, kept: Kept) -> None:
         self._words = {}
         for key, document in kept.documents.items():
             if key.startswith(PREFIX):
@@ -52,7 +70,6 @@ class Spoken:
         self._mode = Mode((kept.documents.get(MODE) or {}).get("mode", Mode.OBSERVE))
         self._revision = kept.revision
         self.tell()
-        return kept
 
     def tell(self) -> None:
         """Give the loop what is in force now."""
@@ -143,6 +160,10 @@ class Spoken:
     async def _commit(self, puts: Mapping[str, Document | None]) -> None:
         try:
             async with asyncio.timeout(STORE_TIMEOUT_S):
-                self._revision = await self._store.commit(puts)
+                revision = await self._store.commit(puts)
         except TimeoutError as error:
             raise StoreError("the store does not answer; nothing was kept") from error
+        if revision == self._revision + 1:
+            self._revision = revision
+        else:  # another replica spoke meanwhile
+            await self.load()

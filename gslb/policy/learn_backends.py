@@ -15,8 +15,8 @@ from gslb.domain.messages import (
 )
 from gslb.domain.topology import BackendName, ServiceName
 from gslb.domain.traffic import Answer
-from gslb.domain.world import BackendView, World
-from gslb.policy import drift
+from gslb.domain.world import BackendView, Memory, World
+from gslb.policy import drift, spread
 from gslb.policy.fit import same
 from gslb.policy.ledger import Ledger
 
@@ -34,7 +34,7 @@ def put(world: World, view: BackendView) -> World:
 
 
 def remembered(world: World, seen: Remembered) -> World:
-    """What survived a restart."""
+    """What survived a restart, or what the leader before us kept."""
     views = {}
     for spec in world.topology.backends:
         names = frozenset(seen.adopted.get(spec.name, ()))
@@ -44,13 +44,27 @@ def remembered(world: World, seen: Remembered) -> World:
             had_generation=bool(names),
             conflict=seen.conflicts.get(spec.name),
         )
-    memories = {m.site: m for m in seen.memories}
+    kept = {m.site: _merged(world.memories.get(m.site), m) for m in seen.memories}
     return replace(
         world,
         instance=seen.instance,
-        memories=memories,
+        memories={**world.memories, **kept},
         backends=views,
         incidents=seen.incidents,
+    )
+
+
+def _merged(own: Memory | None, kept: Memory) -> Memory:
+    """What we saw ourselves is timed by our own clock; what was done, the leader knows."""
+    if own is None:
+        return kept
+    failed = [t for t in (own.failed_at_s, kept.failed_at_s) if t is not None]
+    return replace(
+        kept,
+        fell_at_s=kept.fell_at_s if own.fell_at_s is None else own.fell_at_s,
+        failed_at_s=max(failed, default=None),
+        passed=tuple(dict.fromkeys((*kept.passed, *own.passed))),
+        incident=kept.incident or own.incident,
     )
 
 
@@ -98,7 +112,7 @@ def answers_read(world: World, seen: AnswersRead, ledger: Ledger) -> World:
     if reading.foreign_generation is not None and view.conflict is None:
         what = f"something that is no generation stands there: {reading.foreign_generation!r}"
         view = in_conflict(view, what, ledger)
-    return put(world, _closed(view, ledger))
+    return _closed(world, view, ledger)
 
 
 def plan_applied(world: World, seen: PlanApplied, ledger: Ledger) -> World:
@@ -108,8 +122,10 @@ def plan_applied(world: World, seen: PlanApplied, ledger: Ledger) -> World:
         return world
     if seen.plan.changes:
         text = f"{view.name}: {seen.plan.digest} is written, not read back yet"
-        ledger.say(EventKind.WRITTEN, text, backend=view.name)
-    return put(world, replace(view, busy=False, known=False, had_generation=True, takeover=None))
+        ledger.say(EventKind.WRITTEN, text, backend=view.name, plan=seen.plan.digest)
+    stages = (*view.stages, ("saved", seen.begun_s), ("written", ledger.now.boot_s))
+    view = replace(view, had_generation=True, takeover=None, stages=stages)
+    return put(world, replace(view, busy=False, known=False))
 
 
 def backend_failed(world: World, seen: BackendFailed, ledger: Ledger) -> World:
@@ -180,30 +196,32 @@ def _say_drift(
     return view
 
 
-def _closed(view: BackendView, ledger: Ledger) -> BackendView:
+def _closed(world: World, view: BackendView, ledger: Ledger) -> World:
     """Is what was sent served now, by every server?"""
     sent = view.sent
     if sent is None or view.served is None:
-        return view
+        return put(world, view)
     now = ledger.now.boot_s
     landed = [c for c in sent.changes if same(view.served.get(c.pool.service), c.after)]
     if len(landed) < len(sent.changes):
         text = f"{view.name}: {sent.digest} is not what is served; it is planned again"
         ledger.say(EventKind.BACKEND, text, backend=view.name)
         rest_s = min(2.0**view.fails - 1, REST_MAX_S)
-        return replace(view, sent=None, fails=view.fails + 1, rest_until_s=now + rest_s)
+        view = replace(view, sent=None, fails=view.fails + 1, rest_until_s=now + rest_s)
+        return put(world, view)
     names = [c.pool.service for c in sent.changes]
     if any(view.behind.get(name) for name in names):
-        return view
+        return put(world, view)
     verified = {**view.verified, **{c.pool.service: c.after for c in sent.changes}}
     if sent.changes:
         took = now - view.sent_at_s
-        figures = [("applied_s", took)]
-        if view.first_fail_s is not None:
-            figures.append(("failover_s", now - view.first_fail_s))
+        stages = (*view.stages, ("read_back", now))
+        figures = (("applied_s", took), *spread.figures(stages))
         text = f"{view.name}: {', '.join(names)} as planned, read back after {took:.1f} s"
-        ledger.say(EventKind.APPLIED, text, backend=view.name, figures=tuple(figures))
-    return replace(view, sent=None, verified=verified, fails=0, first_fail_s=None)
+        about = {"backend": view.name, "plan": sent.digest}
+        ledger.say(EventKind.APPLIED, text, figures=figures, **about)
+        world = spread.begin(world, sent, stages, ledger)
+    return put(world, replace(view, sent=None, verified=verified, fails=0, stages=()))
 
 
 def say_answer(answer: Answer | None) -> str:

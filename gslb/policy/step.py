@@ -43,7 +43,8 @@ def step(world: World, inputs: Sequence[Input], now: Now) -> Step:
     return Step(
         world=world,
         events=tuple(ledger.events),
-        orders=ledger.all_orders(),
+        # Who does not lead believes everything and gives no order.
+        orders=ledger.all_orders() if world.epoch is not None else (),
         wake_at_s=min(times, default=None),
     )
 

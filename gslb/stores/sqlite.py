@@ -71,11 +71,15 @@ class SqliteStore:
         return await self._send(self._load)
 
     async def commit(
-        self, puts: Mapping[str, Document | None], *, if_revision: int | None = None
+        self,
+        puts: Mapping[str, Document | None],
+        *,
+        if_revision: int | None = None,
+        if_epoch: int | None = None,
     ) -> int:
         """As `ports.Store.commit`; on disk when it returns."""
         rows = {key: None if body is None else json.dumps(body) for key, body in puts.items()}
-        return await self._send(lambda: _commit(self._db, rows, if_revision))
+        return await self._send(lambda: _commit(self._db, rows, if_revision, if_epoch))
 
     async def append(self, documents: Sequence[Document]) -> int:
         """As `ports.Store.append`. The field `at` of an event is what `since_wall_s` reads."""
@@ -181,9 +185,13 @@ def _begin_term(db: sqlite3.Connection, path: Path) -> int:
     return int(row[0])
 
 
-def _commit(db: sqlite3.Connection, rows: Mapping[str, str | None], expects: int | None) -> int:
+def _commit(
+    db: sqlite3.Connection, rows: Mapping[str, str | None], expects: int | None, term: int | None
+) -> int:
     with _transaction(db):
-        revision = int(db.execute("SELECT revision FROM identity").fetchone()[0])
+        revision, epoch = map(int, db.execute("SELECT revision, epoch FROM identity").fetchone())
+        if term not in (None, epoch):
+            raise StoreConflict(f"the store is in term {epoch}, not {term}")
         if expects not in (None, revision):
             raise StoreConflict(f"the store is at revision {revision}, not {expects}")
         for key, body in rows.items():

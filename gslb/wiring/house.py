@@ -1,7 +1,6 @@
 """Configuration -> one running house: the only place where ports meet adapters."""
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -15,12 +14,13 @@ from gslb.api.listen import Served, serve
 from gslb.api.server import FACE, make_app
 from gslb.config.load import Configuration, load
 from gslb.controller.controller import Controller
-from gslb.controller.documents import from_document, shifted
+from gslb.controller.documents import remembered
 from gslb.controller.loop import Loop
+from gslb.controller.resolvers import watch
 from gslb.domain.control import Now
-from gslb.domain.messages import LeaseChanged, ProbeRan, ReferenceRan, Remembered
-from gslb.domain.topology import BackendName, ServiceName, SiteName
-from gslb.domain.world import Memory, World
+from gslb.domain.messages import LeaseChanged, ProbeRan, ReferenceRan
+from gslb.domain.topology import SiteName
+from gslb.domain.world import World
 from gslb.ports import Clock, Kept, Store
 from gslb.probes import s3
 from gslb.reporters.history import History, Write, history_file
@@ -28,6 +28,7 @@ from gslb.reporters.log import Log
 from gslb.reporters.metrics import Metrics
 from gslb.stores import sqlite
 from gslb.wire import Wire
+from gslb.wire.dns import resolve
 from gslb.wire.http import open_http
 from gslb.wire.reach import reaches
 from gslb.wiring.face import api_settings
@@ -130,33 +131,9 @@ def _record(loop: Loop, write: Write) -> None:
 
 
 async def _remember(loop: Loop, configuration: Configuration, kept: Kept) -> None:
-    """Give the loop what survived, and its term. What cannot be read is left out, and said."""
-    now = loop.clock.now()
-    memories: list[Memory] = []
-    adopted: dict[BackendName, tuple[ServiceName, ...]] = {}
-    conflicts: dict[BackendName, str] = {}
-    for key, document in kept.documents.items():
-        kind, _, name = key.partition("/")
-        try:
-            if kind == "site":
-                memory = from_document(Memory, document)
-                memories.append(shifted(memory, now.boot_s - now.wall_s))
-            elif kind == "adopted":
-                adopted[BackendName(name)] = tuple(ServiceName(s) for s in document["services"])
-            elif kind == "conflict":
-                conflicts[BackendName(name)] = str(document["text"])
-        except (ValueError, TypeError, KeyError) as error:
-            logging.getLogger("gslb").warning("the document %s is left out: %s", key, error)
+    """Give the loop what survived, and its term."""
     loop.spoken.pause_file = configuration.store.parent / "pause"
-    loop.put(
-        Remembered(
-            instance=kept.instance,
-            memories=tuple(memories),
-            adopted=adopted,
-            conflicts=conflicts,
-            incidents=int(kept.documents.get("incidents", {}).get("number", 0)),
-        )
-    )
+    loop.put(remembered(kept, loop.clock.now()))
     await loop.spoken.load()
     loop.put(LeaseChanged(epoch=kept.epoch))
 
@@ -172,6 +149,12 @@ def _new_sentinel(house: House, site: SiteName) -> None:
 async def _housekeeping(house: House) -> None:
     """The pause file, which needs neither the API nor the store; and the references."""
     loop = house.controller.loop
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(watch(loop, resolve), name="resolvers")
+        await _look_about(loop)
+
+
+async def _look_about(loop: Loop) -> None:
     while True:
         present = loop.spoken.pause_file is not None and loop.spoken.pause_file.exists()
         if present != loop.world.pause_file:

@@ -22,9 +22,14 @@ class Metered:
         return await self._timed("load", self._store.load())
 
     async def commit(
-        self, puts: Mapping[str, Document | None], *, if_revision: int | None = None
+        self,
+        puts: Mapping[str, Document | None],
+        *,
+        if_revision: int | None = None,
+        if_epoch: int | None = None,
     ) -> int:
-        return await self._timed("commit", self._store.commit(puts, if_revision=if_revision))
+        call = self._store.commit(puts, if_revision=if_revision, if_epoch=if_epoch)
+        return await self._timed("commit", call)
 
     async def append(self, documents: Sequence[Document]) -> int:
         return await self._timed("append", self._store.append(documents))

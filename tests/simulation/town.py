@@ -322,8 +322,8 @@ def make_loop(
     world = World(topology=topo, started_s=clock.now().boot_s)
     loop = Loop(world, clock, store, {DNS: backend}, reporters=[diary])
     loop.pacer.replace(topo.probes, make_probes(town, topo))
-    loop.put(Remembered(instance=store.instance, memories=(), adopted={}, conflicts={}))
-    loop.put(LeaseChanged(epoch=store.epoch))
+    loop.put(Remembered(instance=store.shared.instance, memories=(), adopted={}, conflicts={}))
+    loop.put(LeaseChanged(epoch=store.shared.epoch))
     return loop
 
 

@@ -29,4 +29,4 @@ async def test_a_reopened_memory_store_begins_a_new_term() -> None:
     await store.commit({"control/mode": {}})
     store.reopen()
     kept = await store.load()
-    assert (kept.instance, kept.epoch, kept.revision) == (store.instance, 2, 1)
+    assert (kept.instance, kept.epoch, kept.revision) == (store.shared.instance, 2, 1)
