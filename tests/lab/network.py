@@ -91,9 +91,8 @@ class Network:
         with contextlib.suppress(OSError):  # there was no table
             self.run(node, "nft", "delete", "table", "inet", "lab")
         if rules:
-            chain = "type filter hook input priority 0; policy accept;"
-            lines = "\n".join((chain, *rules))
-            self.run(node, "nft", f"table inet lab {{ chain in {{ {lines} }} }}")
+            lines = "\n".join(("type filter hook input priority 0; policy accept;", *rules))
+            self.run(node, "nft", f"table inet lab {{\nchain in {{\n{lines}\n}}\n}}")
 
     def socket(self, node: str, kind: int = socket.SOCK_DGRAM) -> socket.socket:
         """A socket of ours that lives in the namespace of a node."""
@@ -110,7 +109,7 @@ class Network:
     def remove(self) -> None:
         for node in ("hub", *self.nodes):
             if self._path(node).exists():
-                say("ip", "netns", "del", self.namespace(node))
+                clear(self.namespace(node))
 
 
 def enter(namespace: int) -> None:
@@ -142,10 +141,15 @@ def sweep() -> None:
         if found is None or Path(f"/proc/{found[1]}").exists():
             continue
         with contextlib.suppress(OSError):  # somebody else sweeps, too
-            for pid in say("ip", "netns", "pids", path.name).split():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(pid), signal.SIGKILL)
-            say("ip", "netns", "del", path.name)
+            clear(path.name)
+
+
+def clear(namespace: str) -> None:
+    """End what still runs in it, and remove it."""
+    for pid in say("ip", "netns", "pids", namespace).split():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+    say("ip", "netns", "del", namespace)
 
 
 @asynccontextmanager
