@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import dns.name
+import dns.rdatatype
 import yaml
 
 from gslb.demo.run import write_files
 from gslb.demo.town import ADDRESSES, Town, open_town
+from gslb.wire.dns import look_up
 from tests.backends import nameservers
 from tests.backends.test_haproxy import Running as Balancer
 from tests.backends.test_haproxy import haproxy
@@ -181,10 +184,10 @@ class Place:
 
     async def _each_name(self, sites: frozenset[str]) -> bool:
         wanted = {ADDRESSES[site] for site in sites}
-        for name in self.services:
-            if set(await self.watch.records(name, "A")) != wanted:
-                return False
-        return True
+        names = [dns.name.from_text(name) for name in self.services]
+        looks = (look_up(name, dns.rdatatype.A, self.bind.server, 5.0) for name in names)
+        found = await asyncio.gather(*looks)
+        return all({rdata.to_text() for rdata in records} == wanted for records in found)
 
     async def generation(self) -> list[str]:
         """`v1 CLUSTER INSTANCE EPOCH SEQ`."""

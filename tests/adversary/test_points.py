@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.adversary.place import ALL, SERVICE, Gslb, Place, opened
+from tests.adversary.place import ALL, SERVICE, ZONE, Gslb, Place, opened
 from tests.kit import until
 
 pytestmark = pytest.mark.real
@@ -33,9 +33,8 @@ USUAL = {
     ("between_updates", "kill"),
     ("between_backends", "exception"),
 }
-LABELS = [letter * 60 for letter in "abc"]
-MANY = [SERVICE, *(f"q{n}.{'.'.join(LABELS)}.geo.test" for n in range(90))]
-"""So long that no more than about sixty of them fit into one update of 48 KiB."""
+MANY = [SERVICE, *(".".join(f"{n}{c * 50}" for c in "abc") + f".{ZONE}" for n in range(120))]
+"""So long that not all of them fit into one update of 48 KiB."""
 
 
 def cells() -> Iterator[object]:
