@@ -221,6 +221,8 @@ def _expect(reply: Reply, step: str) -> None:
     code = _code(reply)
     if code == "RequestTimeTooSkewed":
         cause = Cause.CLOCK
+    elif code == "QuotaExceeded":  # Ceph says it with 403: full, not forbidden
+        cause = Cause.IO
     elif reply.status in (401, 403) or code in OUR_KEYS:
         cause = Cause.DENIED
     elif reply.status == 429 or code in OVERLOADED:

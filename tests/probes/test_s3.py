@@ -214,6 +214,7 @@ def error(code: str) -> str:
     ("status", "code", "said"),
     [
         (403, "RequestTimeTooSkewed", "blind clock"),
+        (403, "QuotaExceeded", "fail io"),
         (401, "", "blind denied"),
         (400, "ExpiredToken", "blind denied"),
         (400, "AuthorizationHeaderMalformed", "blind denied"),
