@@ -2,7 +2,6 @@
 
 import asyncio
 import fcntl
-import hashlib
 import os
 import shutil
 import signal
@@ -12,14 +11,12 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
-from gslb.wire.credentials import Keys
-from gslb.wire.sigv4 import sign
 from tests.kit import free_port, missing, need, until
+from tests.real.owner import BUCKET, KEY_ID, SECRET, ask, inside, must
 
-KEY_ID, SECRET, BUCKET, USER = "fake-id", "fake-secret", "quay", "quay"
+USER = "quay"
 PROGRAMS = ("ceph", "ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "monmaptool", "curl")
 DAEMONS = ("mon", "osd", "rgw")
 CLASSES = "/usr/lib/x86_64-linux-gnu/rados-classes"
@@ -170,7 +167,8 @@ class CephSite:
         more = dict(self.env) if daemon == "rgw" else {}
         with (self.folder / f"{daemon}.out").open("ab") as out:
             self.processes[daemon] = await asyncio.create_subprocess_exec(
-                *self._inside(*commands[daemon], "-f"),
+                *inside(self.namespace),
+                *(*commands[daemon], "-f"),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -187,15 +185,12 @@ class CephSite:
         outs = [self.folder / f"{daemon}.out" for daemon in DAEMONS]
         return "\n".join(out.read_text()[-1000:] for out in outs if out.exists())
 
-    def _inside(self, *command: str) -> tuple[str, ...]:
-        # `ip netns exec` becomes the command: the process id is the daemon's own.
-        return ("ip", "netns", "exec", self.namespace, *command) if self.namespace else command
-
     async def run(self, *command: str, limit_s: float = 60.0) -> str:
         """One administrative command inside the namespace; what it printed."""
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
-            *self._inside(*command),
+            *inside(self.namespace),
+            *command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=pipe,
             stderr=pipe,
@@ -214,15 +209,7 @@ class CephSite:
 
     async def _ask(self, method: str, path: str, content: str = "") -> tuple[str, str]:
         """One signed request of the bucket's owner: its status and what came with it."""
-        url, keys = f"{self.url}/{path}", Keys(KEY_ID, SECRET)
-        digest = hashlib.sha256(content.encode()).hexdigest()
-        signed = sign(method, url, {}, digest, keys, "us-east-1", datetime.now(UTC))
-        options = [word for name, value in signed.items() for word in ("-H", f"{name}: {value}")]
-        if content:
-            options += ["--data-binary", content, "-H", "Content-Type:"]
-        reply = self.folder / "reply"
-        said = ("-s", "-o", str(reply), "-w", "%{http_code}", "-m", "30", "-X", method)
-        return await self.run("curl", *said, *options, url), reply.read_text()
+        return await ask(self.namespace, method, f"{self.url}/{path}", content)
 
     async def answers(self) -> bool:
         try:
@@ -258,13 +245,13 @@ class CephSite:
 
     async def make_bucket(self) -> None:
         """Empty."""
-        assert (said := await self._ask("PUT", BUCKET))[0] == "200", said
+        await must("200", self.namespace, "PUT", f"{self.url}/{BUCKET}")
 
     async def put_object(self, key: str, content: str) -> None:
-        assert (said := await self._ask("PUT", f"{BUCKET}/{key}", content))[0] == "200", said
+        await must("200", self.namespace, "PUT", f"{self.url}/{BUCKET}/{key}", content)
 
     async def remove_object(self, key: str) -> None:
-        assert (said := await self._ask("DELETE", f"{BUCKET}/{key}"))[0] == "204", said
+        await must("204", self.namespace, "DELETE", f"{self.url}/{BUCKET}/{key}")
 
     async def kill(self, daemon: str = "rgw") -> None:
         """kill -9, by its process id."""

@@ -1,7 +1,6 @@
 """rclone's own S3 server: small, checks signatures; its folders are buckets."""
 
 import asyncio
-import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.kit import free_port, need, until
-from tests.real.ceph import BUCKET, KEY_ID, SECRET
+from tests.real.owner import BUCKET, KEY_ID, SECRET, inside, must
 
 
 def program() -> str:
@@ -43,8 +42,8 @@ class RcloneSite:
     ) -> "RcloneSite":
         """In `folder` (made here), with an empty bucket."""
         site = cls(folder, address, free_port() if port is None else port, namespace)
-        await asyncio.to_thread(site.make_bucket)
-        await site.start_process()
+        await asyncio.to_thread(site.bucket.mkdir, parents=True)
+        await site.start_all()
         return site
 
     @property
@@ -55,14 +54,17 @@ class RcloneSite:
     def bucket(self) -> Path:
         return self.folder / "buckets" / BUCKET
 
-    async def start_process(self) -> None:
-        inside = ("ip", "netns", "exec", self.namespace) if self.namespace else ()
+    async def start_all(self) -> None:
+        """Until it answers."""
         with (self.folder / "log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *inside,
+                *inside(self.namespace),
                 *(program(), "serve", "s3", "--addr", f"{self.address}:{self.port}"),
-                *("--auth-key", f"{KEY_ID},{SECRET}", "--vfs-cache-mode", "off"),
-                *("--dir-cache-time", "0s", "--config", "/dev/null", str(self.bucket.parent)),
+                *(
+                    "--auth-key",
+                    f"{KEY_ID},{SECRET}",
+                ),
+                *("--config", "/dev/null", str(self.bucket.parent)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -71,18 +73,24 @@ class RcloneSite:
 
     async def answers(self) -> bool:
         """Asked from inside the namespace; any status will do."""
-        inside = ("ip", "netns", "exec", self.namespace) if self.namespace else ()
         ask = (need("curl"), "-s", "-m", "2", "-o", "/dev/null", self.url)
-        asked = await asyncio.create_subprocess_exec(*inside, *ask)
+        asked = await asyncio.create_subprocess_exec(*inside(self.namespace), *ask)
         return await asked.wait() == 0
 
-    def make_bucket(self) -> None:
+    async def make_bucket(self) -> None:
         """Empty."""
-        self.bucket.mkdir(parents=True)
+        await must("200", self.namespace, "PUT", f"{self.url}/{BUCKET}")
 
-    def remove_bucket(self) -> None:
+    async def remove_bucket(self) -> None:
         """With all that is in it."""
-        shutil.rmtree(self.bucket)
+        files = [path for path in self.bucket.rglob("*") if path.is_file()]
+        for file in files:
+            await self.remove_object(str(file.relative_to(self.bucket)))
+        await must("204", self.namespace, "DELETE", f"{self.url}/{BUCKET}")
+
+    async def remove_object(self, key: str) -> None:
+        # Not from the disk: rclone remembers for minutes what its folders hold.
+        await must("204", self.namespace, "DELETE", f"{self.url}/{BUCKET}/{key}")
 
     async def kill(self) -> None:
         """kill -9, by its process id."""
