@@ -59,6 +59,8 @@ class Location:
     key_id: str
     secret: str
     prefix: str = "registry"
+    sse: bool = True
+    """Its driver asks for encryption: S3Storage does, RadosGWStorage (Ceph) does not."""
 
 
 class QuaySite(Breakable):
@@ -186,7 +188,8 @@ class QuaySite(Breakable):
                 await asyncio.sleep(random.random() * 2 ** (last - 1) * self._pace)
             keys, digest = Keys(location.key_id, location.secret), sha256(body).hexdigest()
             now = datetime.now(UTC)
-            headers = sign(method, url, SSE, digest, keys, "us-east-1", now)
+            sse = SSE if location.sse else {}
+            headers = sign(method, url, sse, digest, keys, "us-east-1", now)
             try:
                 async with self._client.request(method, url, data=body, headers=headers) as said:
                     if said.status not in RETRIED:

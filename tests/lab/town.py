@@ -211,6 +211,7 @@ def quay(made: Town, site: str) -> dict[str, Any]:
             "url": f"http://{made.net.address(name)}:{PORT}/quay",
             "key_id": store.quays[0],
             "secret": store.quays[1],
+            "sse": store.kind != "RGW",
         }
         for name, store in made.stores.items()
     }
