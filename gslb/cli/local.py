@@ -77,6 +77,7 @@ def _show(face: Face, found: list[str], live: list[str], form: str) -> None:
         told = {"findings": [_parts(line) for line in found], "live": live}
         face.say(json.dumps(told, ensure_ascii=False))
         return
+    secret = {(p["file"], p["line"]) for p in map(_parts, found) if p.get("code") == "E040"}
     for line in found:
         parts = _parts(line)
         if form == "github" and "code" in parts:
@@ -84,7 +85,7 @@ def _show(face: Face, found: list[str], live: list[str], form: str) -> None:
             face.say("::{severity} {at},title={code}::{text}".format(at=at, **parts))
             continue
         face.say(clean(line))
-        if form == "full" and "code" in parts:
+        if form == "full" and "code" in parts and (parts["file"], parts["line"]) not in secret:
             _source(face, Path(parts["file"]), parts["line"], parts["column"])
     for line in live:
         face.say(clean(f"live: {line}"))

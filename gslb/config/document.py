@@ -14,10 +14,11 @@ from gslb.domain.errors import ConfigError
 At: TypeAlias = tuple[str | int, ...]
 """The way to a value: ("sites", "fra", "address", 0)."""
 STR = "tag:yaml.org,2002:str"
+SIZE_MAX, TEXT_MAX = 1 << 20, 500
 SCALARS = (
     ("null", r"~|null|Null|NULL|", "~nN"),
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
+    ("int", r"[-+]?(?:0|[1-9][0-9]{0,17})", "-+0123456789"),
     ("float", r"[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?", "-+.0123456789"),
 )
 
@@ -70,7 +71,10 @@ class Document:
     def tell(self, code: str, place: Place, path: str, text: str) -> None:
         """The same at a place; each thing is told once."""
         kind, to = ("error", self.problems) if code[0] == "E" else ("warning", self.warnings)
-        said = (place, f"{place}: {kind}[{code}] {path}: {text}")
+        text = f"{path}: {text}"
+        text = text if len(text) < TEXT_MAX else f"{text[:300]} … {text[-100:]}"
+        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+        said = (place, f"{place}: {kind}[{code}] {text}")
         if said not in to:
             to.append(said)
 
@@ -115,6 +119,8 @@ def read(source: Path | str, name: str) -> Document:
 def _compose(source: Path | str, name: str) -> MappingNode:
     try:
         text = source.read_text(encoding="utf-8") if isinstance(source, Path) else source
+        if len(text) > SIZE_MAX:
+            raise ConfigError((f"{name}:1:1: error[E001] (file): is larger than 1 MiB",))
         if text.lstrip()[:1] == "{":  # JSON may be indented by tabs, YAML may not.
             text = text.replace("\t", " ")
         loader = Strict(text)
@@ -135,6 +141,8 @@ def _broken(error: Exception, name: str) -> ConfigError:
     mark = getattr(error, "problem_mark", None)
     place = _place(mark) if mark else Place(name, 1, 1)
     why = getattr(error, "problem", None) or str(error).splitlines()[0]
+    if isinstance(error, RecursionError):
+        why = "it is nested too deeply"
     return ConfigError((f"{place}: error[E002] (file): is no YAML: {why}",))
 
 

@@ -10,7 +10,7 @@ from gslb.config.document import At, Document
 from gslb.config.probes import ASPECTS, EXPIRY, sharing
 from gslb.config.schema import File
 from gslb.config.settings import nearest
-from gslb.domain.topology import BackendSpec, Service, Site
+from gslb.domain.topology import BackendSpec, Service, Site, Topology
 
 NOT_BUILT = "is not built yet"
 
@@ -28,6 +28,9 @@ def lint_file(file: File, document: Document) -> None:
     if ("cluster",) not in document.places:
         text = "no name of its own, so `default` is written into every backend (give it one)"
         document.report("W206", ("cluster",), text)
+    if file.api.tls is None and not re.match(r"127\.|\[::1\]|localhost:", file.api.listen):
+        text = "beyond loopback, tokens would go in the clear (set tls)"
+        document.report("W208", ("api", "listen"), text)
     if file.store.etcd is not None:
         document.report("E021", ("store", "etcd"), f"{NOT_BUILT} (write sqlite: PATH)", key=True)
     if file.notify:
@@ -137,6 +140,29 @@ def _alerts(file: File, document: Document) -> None:
                 f"{rule.for_:g}s would end between two repeats of {rule.repeat:g}s (write {least})"
             )
             document.report("E035", (*at, "for"), text)
+
+
+def lint_alone(topology: Topology, document: Document) -> None:
+    """Bounds that cross, and what two sites share, so that neither could be taken out alone."""
+    usual, most = topology.limits.override_s, topology.limits.override_max_s
+    if usual > most:
+        text = f"{most:g}s is less than override, {usual:g}s (write override: {most:g}s)"
+        document.report("E037", ("limits", "override_max"), text)
+    addresses: dict[At, str] = {
+        ("sites", s.name, "address", n): a
+        for s in topology.sites
+        for n, a in enumerate(s.addresses)
+    }
+    shared: list[tuple[str, dict[At, str]]] = [("W203", addresses)]
+    for backend in topology.backends:
+        at = ("backends", backend.name, "servers")
+        shared.append(("E038", {(*at, site): name for site, name in backend.servers.items()}))
+    for code, named in shared:
+        names = list(named.values())
+        for number, (way, name) in enumerate(named.items()):
+            if name in names[:number]:
+                text = f"{name} stands for another site too, so neither could be taken out alone"
+                document.report(code, way, text)
 
 
 def lint_targets(

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from gslb.config import schema
 from gslb.config.document import At, Document, read
-from gslb.config.lint import lint_file, lint_targets
+from gslb.config.lint import lint_alone, lint_file, lint_targets
 from gslb.config.probes import Probes, digest
 from gslb.config.settings import explain, nearest
 from gslb.config.timing import PROFILES, given
@@ -117,6 +117,7 @@ def _build(file: schema.File, document: Document, kinds: Kinds) -> Configuration
         digest=digest(document.values, 6),
     )
     made = [(spec, parts.made[spec.name][1]) for spec in specs]
+    lint_alone(topology, document)
     lint_targets(topology.sites, topology.services, made, document)
     return Configuration(
         topology=topology,
@@ -143,7 +144,11 @@ def _vantages(
         ours = next(iter(file.vantages)) if len(file.vantages) == 1 else host
     if file.vantages and ours not in file.vantages:
         text = f"there is no vantage `{ours}` ({nearest(ours, list(file.vantages))})"
-        document.report("E020", ("replica", "vantage"), text)
+        if file.replica.vantage:
+            document.report("E020", ("replica", "vantage"), text)
+        else:
+            text += "; say where we are by replica: {vantage: …}"
+            document.report("E020", ("vantages",), text, key=True)
     all_ = {
         VantageName(name): SiteName(v.site) if v.site else None for name, v in file.vantages.items()
     }

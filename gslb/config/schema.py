@@ -22,6 +22,11 @@ from gslb.config.values import (
     Ramp,
     Reference,
     SecretRef,
+    ServiceKey,
+    Span,
+    Step,
+    StoreUrl,
+    Ttl,
     as_list,
 )
 
@@ -39,7 +44,7 @@ class Part(BaseModel):
 
 class ProbeTiming(Part):
     interval: Pace | None = key(None, "Time between two looks at a site")
-    timeout: Pace | None = key(None, "For each step of a look")
+    timeout: Step | None = key(None, "For each step of a look")
     confirm: Pace | None = key(None, "Time between looks at a suspect site")
     corroborate: Duration | None = key(None, "How long a silent store waits for Quay's word")
     fall: Count | None = key(None, "Fails in a row that turn an aspect down")
@@ -47,7 +52,7 @@ class ProbeTiming(Part):
     dwell_local: Duration | None = key(None, "How long it must be down before traffic moves")
     dwell_path: Duration | None = key(None, "The same where only silence speaks against the site")
     endtoend_pace: Pace | None = key(None, "Time between two end-to-end checks of Quay")
-    endtoend_deadline: Pace | None = key(None, "For each end-to-end check of Quay")
+    endtoend_deadline: Step | None = key(None, "For each end-to-end check of Quay")
     window: Count | None = key(None, "Intervals in which fails are counted")
     fail_share_max: float | None = key(None, "Share of failed ones that turns down", gt=0, le=1)
 
@@ -64,7 +69,7 @@ class GlobalTiming(SiteTiming):
     resync: Pace = key(30.0, "Each backend is read again after it")
     settle_max: Duration = key(30.0, "Wait for all verdicts after a start")
     store_timeout: Pace = key(1.0, "For each write to the store")
-    ttl: Pace = key(30.0, "Of DNS answers")
+    ttl: Ttl = key(30.0, "Of DNS answers")
 
 
 class Limits(Part):
@@ -86,13 +91,13 @@ class AspectTuning(Part):
     fall: Count | None = key(None, "As in timing")
     rise: Count | None = key(None, "As in timing")
     interval: Pace | None = key(None, "Of the probe that reports it")
-    timeout: Pace | None = key(None, "Of the probe that reports it")
+    timeout: Step | None = key(None, "Of the probe that reports it")
     slow: Pace | None = key(None, "Above it the site is degraded; default: half the timeout")
     slow_is_down: bool = key(False, "Slow counts as a fail")
 
 
 class Storage(Part):
-    s3: str | None = key(None, "https://HOST/BUCKET")
+    s3: StoreUrl | None = key(None, "https://HOST/BUCKET")
     azure: Any = key(None, "Not built yet")
     swift: Any = key(None, "Not built yet")
     region: str | None = key(None, "For signing")
@@ -130,7 +135,7 @@ class Service(Part):
     accept: Abilities | None = key(None, "What will do when no site has that; default: `needs`")
     mode: ModeWord | None = key(None, "observe: this service is only looked at")
     via: list[Label] | None = key(None, "Backends; default: every one")
-    ttl: Pace | None = key(None, "Of its DNS answers")
+    ttl: Ttl | None = key(None, "Of its DNS answers")
     limits: Limits = key(Limits(), "Any of `limits`, for this service")
     timing: ProbeTiming = key(ProbeTiming(), "How its probes are timed")
     degraded_weight: int = key(100, "Per cent of its weight for a degraded site", ge=1, le=100)
@@ -165,7 +170,7 @@ class StoreChoice(Part):
 
 class Window(Part):
     cron: Cron = key(..., "When it begins: five cron fields, in UTC")
-    for_: Pace = key(..., "How long it lasts", alias="for")
+    for_: Span = key(..., "How long it lasts", alias="for")
     freeze: Literal["returns", "all"] = key("returns", "What it holds back")
 
 
@@ -220,7 +225,7 @@ class File(Part):
     limits: Limits = key(Limits(), "What the guards keep")
     aspects: dict[str, AspectTuning] = key({}, "How single aspects are judged")
     sites: dict[Label, Site] = key(..., "Where it can be served", min_length=1)
-    services: dict[Name, Service] = key(..., "Names that clients resolve", min_length=1)
+    services: dict[ServiceKey, Service] = key(..., "Names that clients resolve", min_length=1)
     backends: dict[Label, dict[str, Any]] = key({}, "What hands out traffic")
     probe_networks: list[Network] = key([], "Address ranges to open that are denied to probes")
     resolvers: list[Address] = key([], "Asked until they show a change")

@@ -1,6 +1,7 @@
 """pydantic's complaints as one sentence each, with code, place and what would be right."""
 
 import difflib
+import re
 from collections.abc import Mapping
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -14,10 +15,14 @@ from gslb.wire.credentials import LITERAL
 
 M = TypeVar("M", bound=BaseModel)
 BOUNDS = ("greater_than", "less_than", "too_short", "too_long")
+SHAPES = {type(None): "nothing", list: "a list", dict: "keys and values"}
 SHOULD = {
     "less than or equal to": "at most",
     "greater than or equal to": "at least",
     "Input should": "it should",
+    "a valid boolean": "true or false",
+    "a valid list": "a list",
+    "a valid tuple": "a list",
 }
 
 
@@ -92,8 +97,13 @@ def _sentence(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
         return kind, said
     if kind == "extra_forbidden":
         *way, name = error["loc"]
+        if re.search("secret|passw|token|access_key", str(name)):
+            return "E040", LITERAL
         return "E012", f"unknown key `{name}` ({nearest(str(name), _keys(model, tuple(way)))})"
-    shown = repr(given) if isinstance(given, str | int | float) else type(given).__name__
+    shown = repr(given) if isinstance(given, str | int | float) else SHAPES.get(type(given), "this")
+    said = re.sub("a valid dictionary( or instance of [A-Za-z]+)?", "keys and values", said)
+    if isinstance(given, str) and kind.startswith(BOUNDS[:2]):  # a duration
+        said += "s"
     for old, new in SHOULD.items():
         said = said.replace(old, new)
     match kind:

@@ -83,8 +83,9 @@ class Parts:
         common = settings(self.document, at, schema.BackendCommon, picked, {})
         adapter = self.adapters.get(kind)
         if adapter is None:
-            text = f"unknown kind `{kind}` ({nearest(kind, list(self.adapters))})"
-            self.document.report("E020", (*at, "kind"), text)
+            close = nearest(kind, list(self.adapters))
+            code, text = ("E020", f"unknown kind `{kind}`") if kind else ("E010", "is missing")
+            self.document.report(code, (*at, "kind"), f"{text} ({close})")
         if adapter is None or common is None:
             return None
         called = {site: site for site in self.file.sites} | common.servers

@@ -8,9 +8,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from gslb.policy.window import check_cron
-from gslb.wire.credentials import Secret
+from gslb.wire.credentials import LITERAL, Secret
 
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+LONGEST_S = 3650 * UNITS_S["d"]
 HOST = re.compile(
     r"(?=.{1,253}\.?$)(?!.*\.[0-9]+\.?$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.I
 )
@@ -28,7 +29,9 @@ def duration(value: object) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", value) if isinstance(value, str) else None
     if not match:
         raise wrong("E013", f"{value!r} is no duration (write 200ms, 5s, 30m or 4h)")
-    return round(float(match[1]) * UNITS_S[match[2]], 6)
+    if (seconds := float(match[1]) * UNITS_S[match[2]]) > LONGEST_S:
+        raise wrong("E014", f"{value!r} is longer than ten years")
+    return round(seconds, 6)
 
 
 def as_list(value: object) -> object:
@@ -46,6 +49,18 @@ def _name(text: str, *, said: str = "is no host name") -> str:
     if not HOST.fullmatch(text):
         raise wrong("E011", f"{text!r} {said}")
     return text.rstrip(".").lower()
+
+
+def _service(text: str) -> str:
+    if _name(text) != text:
+        raise wrong("E011", f"{text!r} must be in lower case, without a dot at its end")
+    return text
+
+
+def _store(text: str) -> str:
+    if "@" in text:
+        raise wrong("E040", LITERAL)
+    return text
 
 
 def _network(text: str) -> str:
@@ -88,6 +103,9 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?(ms|s|m|h|d)$"}),
 ]
 Pace = Annotated[Duration, Field(ge=0.01)]
+Step = Annotated[Duration, Field(ge=0.01, le=600)]
+Span = Annotated[Duration, Field(ge=0.01, le=31 * UNITS_S["d"])]
+Ttl = Annotated[Duration, Field(ge=1)]
 Count = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Address = Annotated[str, AfterValidator(_address)]
@@ -96,7 +114,10 @@ Cron = Annotated[str, AfterValidator(_cron)]
 Ramp = Annotated[list[int], Field(min_length=1), AfterValidator(_ramp)]
 SecretRef = Annotated[Secret, WithJsonSchema({"type": "string", "pattern": "^(file|cred):."})]
 Listen = Annotated[
-    str, _form(f"{HOST_IN_URL}:{PORT}", "is no address with a port (write 127.0.0.1:8080)")
+    str,
+    _form(
+        f"{HOST_IN_URL}:{PORT}", "is no address with a port (write 127.0.0.1:8080 or [::1]:8080)"
+    ),
 ]
 Reference = Annotated[
     str, _form(f"tcp://{HOST_IN_URL}:{PORT}", "cannot be asked (write tcp://192.0.2.53:53)")
@@ -104,6 +125,8 @@ Reference = Annotated[
 Network = Annotated[str, AfterValidator(_network)]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
 Name = Annotated[str, AfterValidator(_name)]
+ServiceKey = Annotated[str, AfterValidator(_service)]
+StoreUrl = Annotated[str, AfterValidator(_store)]
 ModeWord: TypeAlias = Literal["observe", "live"]
 AbilityWord: TypeAlias = Literal["read", "write"]
 Abilities = Annotated[list[AbilityWord], Field(min_length=1)]

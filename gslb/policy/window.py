@@ -1,6 +1,7 @@
 """Windows of wall time in which less may move: five cron fields and a length."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from gslb.domain.topology import Freeze, Window
 from gslb.domain.world import World
@@ -30,12 +31,17 @@ def frozen_until(world: World, moment: Moment) -> tuple[Freeze, str] | None:
 
 def _ends(window: Window, wall_s: float) -> float | None:
     """When the window that is open at `wall_s` ends (wall clock), or None. UTC."""
+    began_s = _began_s(window, wall_s - wall_s % 60)
+    return began_s + window.for_s if began_s and began_s + window.for_s > wall_s else None
+
+
+@lru_cache(maxsize=256)  # a long window is looked back through once a minute, not in each step
+def _began_s(window: Window, minute_s: float) -> float | None:
     fields = [_parse(text, *span) for text, span in zip(window.cron.split(), FIELDS, strict=True)]
-    at = datetime.fromtimestamp(wall_s, tz=UTC).replace(second=0, microsecond=0)
+    at = datetime.fromtimestamp(minute_s, tz=UTC)
     for back in range(int(window.for_s // 60) + 1):
-        began = at - back * MINUTE
-        if _matches(fields, began) and began.timestamp() + window.for_s > wall_s:
-            return began.timestamp() + window.for_s
+        if _matches(fields, at - back * MINUTE):
+            return minute_s - 60 * back
     return None
 
 
@@ -57,9 +63,9 @@ def _parse(text: str, low: int, high: int) -> frozenset[int]:
     for part in text.split(","):
         span, _, step = part.partition("/")
         first, _, last = (f"{low}-{high}" if span == "*" else span).partition("-")
+        if not low <= int(first) <= int(last or first) <= high or int(step or 1) < 1:
+            raise ValueError(f"{text!r} is not within {low}..{high}")
         found |= set(range(int(first), int(last or first) + 1, int(step or 1)))
-    if not found or min(found) < low or max(found) > high:
-        raise ValueError(f"{text!r} is not within {low}..{high}")
     return frozenset(found)
 
 

@@ -1,7 +1,10 @@
 import json
 import math
+import os
 import random
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,7 +59,7 @@ def test_the_operator_reads_this(file: Path) -> None:
 
 
 def test_there_are_many_bad_files() -> None:
-    assert len(BAD) >= 15
+    assert len(BAD) >= 30
 
 
 def test_all_mistakes_are_told_in_one_run_and_in_the_order_of_the_file() -> None:
@@ -157,6 +160,28 @@ def test_whatever_is_mistyped_is_told_with_its_place(seed: int) -> None:
     assert refused >= 20
 
 
+def test_what_cannot_be_read_at_all_is_told_and_never_parsed(tmp_path: Path) -> None:
+    large = tmp_path / "large.yml"
+    large.write_text("a: " + "x" * 10_000_000)
+    bomb = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n"
+    for source, said in (
+        (large, ":1:1: error[E001] (file): is larger than 1 MiB"),
+        (bomb, ":2:8: error[E002] (file): is no YAML: aliases are not allowed"),
+    ):
+        with pytest.raises(ConfigError) as raised:
+            load(source, KINDS)
+        (problem,) = raised.value.problems
+        assert problem.endswith(said)
+
+
+def test_a_long_mistake_is_cut_and_its_advice_is_kept() -> None:
+    with pytest.raises(ConfigError) as raised:
+        loaded(timing={"quiet": "5" * 10_000 + " seconds"})
+    (problem,) = raised.value.problems
+    assert len(problem) < 600
+    assert problem.endswith("(write 200ms, 5s, 30m or 4h)")
+
+
 # ── warnings ──
 
 
@@ -187,11 +212,13 @@ def test_whatever_is_mistyped_is_told_with_its_place(seed: int) -> None:
             "W204",
         ),
         ({"services": {"quay.example.com": {"kind": "quay", "sites": {"fra": {}}}}}, "W207"),
+        ({"sites": {"fra": {"address": "192.0.2.9"}, "iad": {"address": "192.0.2.9"}}}, "W203"),
+        ({"api": {"listen": "0.0.0.0:8080"}}, "W208"),
     ],
 )
 def test_what_may_be_meant_otherwise_is_warned_of(top: dict[str, Any], said: str) -> None:
-    sites = yaml.safe_load(LEAST)["sites"] | {"dr": {"address": "192.0.2.9"}}
-    (warning,) = loaded(sites=sites, **top).warnings
+    sites = yaml.safe_load(LEAST)["sites"] | {"dr": {"address": "192.0.2.10"}}
+    (warning,) = loaded(**{"sites": sites} | top).warnings
     assert f"warning[{said}]" in warning
 
 
@@ -523,7 +550,9 @@ def test_every_key_of_the_file_is_described() -> None:
 
 
 REAL = Kinds(
-    probes={module.ADAPTER.kind: module.ADAPTER.settings for module in (dns, http, quay, s3, tcp, tls)},
+    probes={
+        module.ADAPTER.kind: module.ADAPTER.settings for module in (dns, http, quay, s3, tcp, tls)
+    },
     backends={module.ADAPTER.kind: module.ADAPTER for module in (haproxy, rfc2136, route53)},
 )
 
@@ -628,3 +657,30 @@ def test_not_even_a_trace_shows_a_secret_that_stands_in_the_file() -> None:
 def test_a_window_that_could_never_be_read_is_refused_at_the_door(cron: str) -> None:
     with pytest.raises(ConfigError, match="is not five cron fields"):
         loaded(windows=[{"cron": cron, "for": "4h"}])
+
+
+# ── as a process ──
+
+
+@pytest.mark.parametrize("name", ["unknown_key", "nested_too_deeply", "secret_in_a_backend"])
+@pytest.mark.parametrize("command", [("check",), ("run", "--config")])
+def test_a_bad_file_ends_the_process_with_one_sentence_and_touches_nothing(
+    tmp_path: Path, name: str, command: tuple[str, ...]
+) -> None:
+    source = Path(__file__).parent / "bad" / f"{name}.yml"
+    text = source.read_text().replace("fake-secret", "canary-inline")
+    (tmp_path / source.name).write_text(text)
+    ran = subprocess.run(
+        (sys.executable, "-m", "gslb", *command, source.name),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    told = ran.stdout + ran.stderr
+    assert ran.returncode == 2
+    assert text.partition("\n")[0].removeprefix("# ") in told
+    assert "Traceback" not in told
+    assert "canary-inline" not in told
+    assert [file.name for file in tmp_path.iterdir()] == [source.name]
+    assert (tmp_path / source.name).read_text() == text
