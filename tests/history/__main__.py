@@ -2,17 +2,18 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.history import INVARIANTS, judge, read
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Say `clean`, or each violation with its slice."""
     options = argparse.ArgumentParser(prog="python -m tests.history", description=__doc__)
     options.add_argument("files", nargs="+", type=Path)
     options.add_argument("--only", action="append", choices=list(INVARIANTS))
-    given = options.parse_args()
+    given = options.parse_args(arguments)
     lines = read(given.files)
     found = judge(lines, given.only)
     for violation in found:

@@ -92,14 +92,14 @@ def shortest(
             break
     size = max(len(kept) // 2, 1)
     while tries < TRIES_MAX:
-        at = 0
+        at, before = 0, len(kept)
         while at < len(kept) and tries < TRIES_MAX:
             part = [*kept[:at], *kept[at + size :]]
             if holds(part):
                 kept = part
             else:
                 at += size
-        if size == 1:
+        if size == 1 and len(kept) == before:
             break
         size = max(size // 2, 1)
     return kept

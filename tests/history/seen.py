@@ -64,7 +64,8 @@ def _explains(cause: Mapping[str, Any], targets: list[str]) -> bool:
     if "before" not in cause:
         return set(cause["after"]) == set(targets)
     before, after, seen = set(cause["before"]), set(cause["after"]), set(targets)
-    return before & after <= seen <= before | after and bool(seen)
+    between = before & after <= seen <= before | after and bool(seen)
+    return seen == after or (between and seen != before)
 
 
 def _able(past: Past, site: str) -> list[Line]:
