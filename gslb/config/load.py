@@ -111,6 +111,7 @@ def _build(file: schema.File, document: Document, kinds: Kinds) -> Configuration
         limits=parts.limits(),
         windows=parts.windows(),
         references=tuple(file.references),
+        resolvers=tuple(file.resolvers),
         mode=file.mode,
         settle_max_s=file.timing.settle_max,
         store_timeout_s=file.timing.store_timeout,

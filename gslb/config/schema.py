@@ -16,6 +16,7 @@ from gslb.config.values import (
     Listen,
     ModeWord,
     Name,
+    Nameserver,
     Network,
     Pace,
     Port,
@@ -228,7 +229,7 @@ class File(Part):
     services: dict[ServiceKey, Service] = key(..., "Names that clients resolve", min_length=1)
     backends: dict[Label, dict[str, Any]] = key({}, "What hands out traffic")
     probe_networks: list[Network] = key([], "Address ranges to open that are denied to probes")
-    resolvers: list[Address] = key([], "Asked until they show a change")
+    resolvers: list[Nameserver] = key([], "Asked until they show a change")
     windows: list[Window] = key([], "When less may move")
     api: Api = key(Api(), "Where people and programs ask")
     metrics: Metrics = key(Metrics(), "Where Prometheus asks")

@@ -90,7 +90,6 @@ class Parts:
             return None
         called = {site: site for site in self.file.sites} | common.servers
         ours = {"cluster": self.file.cluster, "servers": called}
-        ours["resolvers"] = tuple(self.file.resolvers)
         made = settings(self.document, at, adapter.settings, part, ours)
         if made is None:
             return None

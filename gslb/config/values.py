@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from gslb.policy.window import check_cron
 from gslb.wire.credentials import LITERAL, Secret
+from gslb.wire.dns import parse_server
 
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LONGEST_S = 3650 * UNITS_S["d"]
@@ -60,6 +61,14 @@ def _service(text: str) -> str:
 def _store(text: str) -> str:
     if "@" in text:
         raise wrong("E040", LITERAL)
+    return text
+
+
+def _nameserver(text: str) -> str:
+    try:
+        ipaddress.ip_address(parse_server(text).host)
+    except ValueError:
+        raise wrong("E011", f"{text!r} is no IP address (write 192.0.2.1)") from None
     return text
 
 
@@ -122,6 +131,7 @@ Listen = Annotated[
 Reference = Annotated[
     str, _form(f"tcp://{HOST_IN_URL}:{PORT}", "cannot be asked (write tcp://192.0.2.53:53)")
 ]
+Nameserver = Annotated[str, AfterValidator(_nameserver)]
 Network = Annotated[str, AfterValidator(_network)]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
 Name = Annotated[str, AfterValidator(_name)]

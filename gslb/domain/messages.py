@@ -86,6 +86,17 @@ class AnswersRead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResolverAnswered:
+    """A resolver was asked for what has changed: values and their TTL left (s), by name."""
+
+    resolver: str
+    answers: Mapping[ServiceName, tuple[tuple[str, ...], float]]
+    error: str
+    """Why the rest of what it was asked for is not there."""
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanApplied:
     """A plan was sent and the backend accepted it: written, not yet read back."""
 
@@ -165,6 +176,7 @@ Input: TypeAlias = (
     | LeaseChanged
     | Remembered
     | AnswersRead
+    | ResolverAnswered
     | PlanApplied
     | BackendFailed
     | SaveFailed
@@ -228,6 +240,7 @@ class EventKind(StrEnum):
     ANSWER = "answer"
     WRITTEN = "written"
     APPLIED = "applied"
+    SEEN = "seen"
     WOULD = "would"
     DRIFT = "drift"
     CONFLICT = "conflict"
@@ -255,6 +268,8 @@ class Event:
     service: ServiceName | None = None
     backend: BackendName | None = None
     incident: str | None = None
+    plan: str | None = None
+    """Its digest: what belongs to one change."""
     owner: Owner | None = None
     guard: str | None = None
     before: str | None = None

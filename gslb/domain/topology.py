@@ -257,6 +257,8 @@ class Topology:
     limits: Limits
     windows: tuple[Window, ...] = ()
     references: tuple[str, ...] = ()
+    resolvers: tuple[str, ...] = ()
+    """Asked whether they show a change: `IP` or `IP:PORT`."""
     mode: str | None = None
     """`observe` or `live` as the file says; None: the run-time mode decides."""
     settle_max_s: float = 30.0

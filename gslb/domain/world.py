@@ -23,6 +23,10 @@ class Refusal:
     figures: tuple[tuple[str, float], ...] = ()
 
 
+Stages = tuple[tuple[str, float], ...]
+"""What a change has reached, and when on the boot clock: the time budget of evidence.md 11."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendView:
     """What we know of one backend; unless it is `known`, it must be read before it is changed."""
@@ -58,10 +62,36 @@ class BackendView:
     served_since_s: Mapping[ServiceName, float] = field(default_factory=dict)
     verified: Mapping[ServiceName, Answer] = field(default_factory=dict)
     """What was last read back as wanted: anything else later is drift."""
-    first_fail_s: float | None = None
-    """Where the time budget of the plan under way began."""
+    stages: Stages = ()
+    """Of the plan under way."""
     takeover: Generation | None = None
     """A foreign generation that a person told us to take over from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """A change that every authoritative server shows, on its way to those who ask resolvers."""
+
+    plan: Plan
+    stages: Stages
+    until_s: float
+    """From then on nobody is asked any more."""
+    said: Mapping[str, str | None]
+    """By resolver: empty when it shows all of it, else what it says; None: not asked yet."""
+    seen_at_s: float = 0.0
+    """When the last that shows it was found to."""
+    done: bool = False
+
+    @property
+    def shown(self) -> int:
+        """How many resolvers show it."""
+        return sum(said == "" for said in self.said.values())
+
+    @property
+    def waiting(self) -> bool:
+        """Is there one that answers otherwise, or was not asked? Who is silent holds up nothing."""
+        silent = "does not answer"
+        return any(s is None or (s and not s.startswith(silent)) for s in self.said.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +175,8 @@ class World:
     """Reference: (when, answered)."""
     memories: Mapping[SiteName, Memory] = field(default_factory=dict)
     backends: Mapping[BackendName, BackendView] = field(default_factory=dict)
+    spreads: tuple[Spread, ...] = ()
+    """The last changes that resolvers were asked for."""
     wishes: Mapping[ServiceName, tuple[Wish, ...]] = field(default_factory=dict)
     """What steering wanted when it last decided (for the first backend of the service)."""
     passed_guards: Mapping[SiteName, tuple[str, ...]] = field(default_factory=dict)

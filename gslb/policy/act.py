@@ -7,7 +7,7 @@ from gslb.domain.messages import Apply, Read
 from gslb.domain.topology import BackendName, BackendSpec
 from gslb.domain.traffic import Change, Fencing, Generation, Plan
 from gslb.domain.words import Fate
-from gslb.domain.world import BackendView, Refusal, World
+from gslb.domain.world import BackendView, Refusal, Stages, World
 from gslb.policy import drift
 from gslb.policy.evidence import Looks
 from gslb.policy.fit import pool_of, same
@@ -115,7 +115,7 @@ def _fence(
     if not (ours or lost) or not world.live(backend=backend.name) or world.paused is not None:
         return world, view, False
     plan = make_plan(world, view, (), found, ("a new term raises the generation",))
-    return _order(world, view, plan, moment, ledger, None), view, True
+    return _order(world, view, plan, moment, ledger, ()), view, True
 
 
 def _foreign(world: World, view: BackendView, found: Generation | None) -> str | None:
@@ -183,8 +183,13 @@ def _carry_out(
     used = {digest_of(world, view, [c]) for c in plan.changes}
     confirmed = {k: t for k, t in world.confirmed.items() if k not in used}
     world = replace(world, confirmed=confirmed) if used & {*world.confirmed} else world
-    first = [m.wish.since_s for d in going for m in d.moves if m.leaving and m.wish is not None]
-    return _order(world, view, plan, moment, ledger, min((t for t in first if t), default=None))
+    falls = [
+        (("first_fail", m.wish.since_s), ("verdict", world.states[m.site].since_s))
+        for d in going
+        for m in d.moves
+        if m.leaving and m.site is not None and m.wish is not None and m.wish.since_s
+    ]
+    return _order(world, view, plan, moment, ledger, min(falls, default=()))
 
 
 def _order(
@@ -193,7 +198,7 @@ def _order(
     plan: Plan,
     moment: Moment,
     ledger: Ledger,
-    first_fail_s: float | None,
+    began: Stages,
 ) -> World:
     ledger.orders.append(Apply(plan=plan, revision=world.revision))
     seq = plan.leaves.seq + max(len(plan.changes) - 1, 0) if plan.leaves is not None else view.seq
@@ -205,7 +210,7 @@ def _order(
         sent=plan if plan.changes else None,
         sent_at_s=moment.now_s,
         seq=seq,
-        first_fail_s=first_fail_s,
+        stages=(*began, ("decided", moment.now_s)),
         repaired={**view.repaired, **drift.repairs(view, plan, moment.now_s)},
         verified={n: a for n, a in view.verified.items() if n not in names},
     )

@@ -19,12 +19,13 @@ from gslb.domain.messages import (
     ProbeUnanswered,
     ReferenceRan,
     Remembered,
+    ResolverAnswered,
     SaveFailed,
     StoreHealth,
 )
 from gslb.domain.topology import Aspect, Family, ProbeId, ProbeSpec
 from gslb.domain.world import Memory, World
-from gslb.policy import learn_backends, learn_words
+from gslb.policy import learn_backends, learn_words, spread
 from gslb.policy.judge import judge
 from gslb.policy.ledger import Ledger
 from gslb.policy.pace import relax, suspect
@@ -48,6 +49,8 @@ def learn(world: World, seen: Input, ledger: Ledger) -> World:  # noqa: C901, PL
             return learn_backends.lease_changed(world, seen, ledger)
         case AnswersRead():
             return learn_backends.answers_read(world, seen, ledger)
+        case ResolverAnswered():
+            return spread.answered(world, seen, ledger)
         case PlanApplied():
             return learn_backends.plan_applied(world, seen, ledger)
         case BackendFailed():

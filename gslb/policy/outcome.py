@@ -193,6 +193,7 @@ def _say(world: World, d: Decided, backend: BackendSpec, plan: Plan, ledger: Led
         site=first,
         owner=owner,
         incident=memory.incident if memory is not None else None,
+        plan=plan.digest,
         before=",".join(before),
         after=",".join(d.wanted.sites),
         cause=str(kind),
