@@ -26,44 +26,75 @@ SCHEMAS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Running:
-    """A name server that answers, and its process."""
+    """A name server that answers, and its process, which can be ended and started again."""
 
     server: Server
     process: asyncio.subprocess.Process
     folder: Path
+    command: tuple[str, ...] = ()
+
+    async def start(self) -> None:
+        """Until it answers anything at all."""
+        self.process = await launched(self.folder, self.command)
+        await until(lambda: answers(self.server, any_rcode=True), limit_s=20)
+
+    async def kill(self) -> None:
+        """kill -9."""
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+
+    async def rewrite(self, *puts: tuple[str, str], file: str) -> str:
+        """Start it again with a changed file; that file as it was."""
+        path = self.folder / file
+        before = text = path.read_text()
+        for old, new in puts:
+            assert old in text, f"{file} says no {old}"
+            text = text.replace(old, new)
+        await self.restart(file, text)
+        return before
+
+    async def restart(self, file: str, text: str) -> None:
+        await self.kill()
+        (self.folder / file).write_text(text)
+        await self.start()
 
 
 def storage(folder: Path) -> None:
     (folder / "db").mkdir(parents=True)
 
 
-async def answers(server: Server) -> bool:
-    """Does it serve the zone?"""
+async def answers(server: Server, *, any_rcode: bool = False) -> bool:
+    """Does it serve the zone, or does it at least answer?"""
     try:
         reply = await exchange(dns.message.make_query("geo.test", "SOA", flags=0), server, 1.0)
     except WireError:
         return False
-    return bool(reply.message.answer)
+    return any_rcode or bool(reply.message.answer)
+
+
+async def launched(folder: Path, command: Sequence[str]) -> asyncio.subprocess.Process:
+    with (folder / "log").open("ab") as log:
+        return await asyncio.create_subprocess_exec(
+            *command, stdout=log, stderr=log, cwd=folder, env=os.environ | {"TZ": "UTC"}
+        )
 
 
 @asynccontextmanager
 async def running(folder: Path, port: int, *command: str) -> AsyncIterator[Running]:
     """Start, wait for the first answer, and end by the process id."""
     server = Server("127.0.0.1", port)
-    with (folder / "log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            *command, stdout=log, stderr=log, cwd=folder, env=os.environ | {"TZ": "UTC"}
-        )
+    one = Running(server, await launched(folder, command), folder, command)
     try:
         await until(lambda: answers(server), limit_s=20, what=f"{command[0]} to answer")
-        yield Running(server, process, folder)
+        yield one
     finally:
         # Not by kill: NSD's children would go on answering without it.
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
+        if one.process.returncode is None:
+            one.process.terminate()
+        await one.process.wait()
 
 
 @asynccontextmanager
