@@ -266,6 +266,8 @@ def _text(error: Exception) -> str:
         if text.startswith("Connect call failed"):  # asyncio's words, whatever the reason was
             reason = os.strerror(error.os_error.errno or 0).lower()
             text = f"{reason} at {error.host}:{error.port}"
+    elif isinstance(error, aiohttp.ClientPayloadError):
+        text = "the connection was closed within the answer"
     elif isinstance(error, aiohttp.ClientResponseError):
         text = f"no HTTP: {error.message}"
     else:
