@@ -1,6 +1,6 @@
 """The world as JSON. Times are RFC 3339 in UTC, lengths of time seconds, shares 0..1."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -9,9 +9,9 @@ from gslb.domain.control import Now, Override, Owner, OwnerKind
 from gslb.domain.health import SiteState, Track, TrackKey
 from gslb.domain.topology import Aspect, BackendName, Service, ServiceName, SiteName
 from gslb.domain.traffic import Answer, Generation, Plan
-from gslb.domain.words import Preview
-from gslb.domain.world import BackendView, World
-from gslb.policy import summary
+from gslb.domain.words import Fate, Preview
+from gslb.domain.world import BackendView, Spread, World
+from gslb.policy import spread, summary
 
 Json = dict[str, Any]
 
@@ -170,6 +170,16 @@ def backend(world: World, view: BackendView, now: Now, *, whole: bool = True) ->
     return body | ({"services": rows} if whole else {})
 
 
+def seen(world: World, spreads: Iterable[Spread]) -> list[Json]:
+    """What the resolvers say of changes that every authoritative server shows."""
+    return [
+        pick(s, "shown waiting done said")
+        | {"plan": s.plan.digest, "backend": s.plan.backend, "text": spread.words(s)}
+        for s in spreads
+        if world.topology.resolvers
+    ]
+
+
 def overview(world: World, now: Now, cluster: str, replica: str) -> Json:
     """The first screen: mode, problems, sites, services by count, backends."""
     services = [service(world, s, now, whole=False) for s in world.topology.services]
@@ -181,6 +191,8 @@ def overview(world: World, now: Now, cluster: str, replica: str) -> Json:
     body["sites"] = [site(world, s.name, now, whole=False) for s in world.topology.sites]
     body["services"] = counts(services)
     body["backends"] = [backend(world, v, now, whole=False) for v in world.backends.values()]
+    last = world.spreads[-1:]
+    body["seen"] = seen(world, (*(s for s in world.spreads[:-1] if not s.done), *last))
     return body | {"waiting": [plan(p) for p in world.waiting.values()]}
 
 
@@ -208,12 +220,13 @@ def preview(world: World, words: Preview) -> Json:
     """What would follow, the guards' words, and each site's share before and after."""
     guards = [
         {"id": g.guard, "figures": dict(g.figures)}
-        | pick(g, "verdict text service backend skippable")
+        | pick(g, "verdict text service backend site skippable next")
         for g in words.guards
     ]
     topology = world.topology
     served = {(b, s.name): a for s in topology.services for b, a in answers(world, s).items()}
-    after = served | {(c.backend, c.service): c.after for c in words.changes}
+    goes = [c for c in words.changes if c.fate in (Fate.GOES, Fate.WOULD)]
+    after = served | {(c.backend, c.service): c.after for c in goes}
     shares = {s.name: [_share(a, s.name) for a in (served, after)] for s in topology.sites}
     body = {"changes": plain(words.changes), "guards": guards, "notes": list(words.notes)}
     return body | {"shares": {name: s for name, s in shares.items() if s[0] != s[1]}}

@@ -164,9 +164,9 @@ def _carry_out(
     going = [w.let for w in weighed if w.fate is Fate.GOES]
     waiting = [w.waits for w in weighed if w.waits is not None]
     would = [w.let for w in weighed if w.fate is Fate.WOULD and w.let.differs]
-    for w in weighed:
-        if w.waits is None and w.fate is not Fate.WOULD:
-            world, view = _adopt(world, view, w.let, ledger)
+    for one in weighed:
+        if one.waits is None and one.fate is not Fate.WOULD:
+            world, view = _adopt(world, view, one.let, ledger)
     world = say_waiting(world, view, waiting, ledger)
     world = say_would(world, view, would, ledger)
     new_here = not view.had_generation and view.generation is None and bool(view.adopted)
