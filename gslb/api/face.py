@@ -12,11 +12,12 @@ from aiohttp import web
 from gslb.api.alerts import AlertRule, Receiver
 from gslb.api.auth import Principal, Tokens
 from gslb.api.problem import ApiProblem
-from gslb.api.views import Json, answers, pick, rfc3339
+from gslb.api.views import Json, answers, pick, rfc3339, seen
 from gslb.controller.operator import Operator, Told
 from gslb.domain.control import Action, Now, OwnerKind, Pause
 from gslb.domain.topology import ServiceName, SiteName
 from gslb.domain.world import BackendView, World
+from gslb.policy.spread import moves
 
 T = TypeVar("T")
 Feed: TypeAlias = "asyncio.Queue[Told | None]"
@@ -77,6 +78,7 @@ class Operation:
     action: Action | None
     services: tuple[ServiceName, ...]
     version: int
+    at_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -118,7 +120,8 @@ class Face:
         self, site: SiteName, action: Action | None, services: tuple[ServiceName, ...] = ()
     ) -> Operation:
         """Remember what was accepted (the last thousand)."""
-        made = Operation(f"o-{next(self.numbers)}", site, action, services, self.world.version)
+        version, at_s = self.world.version, self.now().boot_s
+        made = Operation(f"o-{next(self.numbers)}", site, action, services, version, at_s)
         self.operations[made.id] = made
         if len(self.operations) > 1000:
             del self.operations[next(iter(self.operations))]
@@ -184,10 +187,24 @@ def progress(world: World, made: Operation) -> Json:
             stepped = world.version > made.version
             row = {"backend": name, "state": _state(view, inside, made.action, stepped)}
             held = [r.text for r in world.refusals if (r.backend, r.site) == (name, made.site)]
+            held += [why for s in here for why in view.behind.get(s.name, ())]
             rows.append(row | {"text": view.error or view.conflict or "; ".join(held)})
+    moved = [
+        s
+        for s in world.spreads
+        if dict(s.stages).get("read_back", 0.0) >= made.at_s
+        and any(
+            moves(c, made.site) and c.pool.service in {x.name for x in here} for c in s.plan.changes
+        )
+    ]
     done = bool(rows) and all(row["state"] == "read_back" for row in rows)
     body = {"operation": made.id, "site": made.site, "action": made.action or "release"}
-    return body | {"effective": world.live(), "done": done, "backends": rows}
+    return body | {
+        "effective": world.live(),
+        "done": done,
+        "backends": rows,
+        "seen": seen(world, moved),
+    }
 
 
 def _state(view: BackendView, inside: set[bool], action: Action | None, stepped: bool) -> str:

@@ -146,6 +146,8 @@ def _foot(face: Face, body: Body) -> None:
         for b in backends
     ]
     face.say(clean(f"{some(len(backends), 'backend')}: {', '.join(served)}."))
+    for row in body.get("seen", ()):
+        face.say(clean(f"{row['backend']}: {row['text']}."))
 
 
 def _status_service(face: Face, client: Client, name: str) -> int:

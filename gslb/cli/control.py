@@ -252,7 +252,7 @@ def _accepted(face: Face, client: Client, reply: Reply, text: str, limit_s: floa
         return
     begun, told = time.monotonic(), dict[str, str]()
     try:
-        while not (body := client.get(f"/v1/operations/{part(made)}").body)["done"]:
+        while not _arrived(body := client.get(f"/v1/operations/{part(made)}").body):
             waits = _progress(face, body, told, time.monotonic() - begun)
             if time.monotonic() - begun > limit_s:
                 follow = f"Follow: gslb status -w; id {made}."
@@ -265,14 +265,27 @@ def _accepted(face: Face, client: Client, reply: Reply, text: str, limit_s: floa
     _done(face, Reply(reply.text, body), text)
 
 
+def _arrived(body: Body) -> bool:
+    """Read back everywhere, and shown by every resolver that answers."""
+    return body["done"] and not any(row["waiting"] for row in body.get("seen", ()))
+
+
 def _progress(face: Face, body: Body, told: dict[str, str], took_s: float) -> str:
-    for row in body["backends"]:
-        if told.get(row["backend"]) != row["state"]:
-            told[row["backend"]] = row["state"]
-            line = f"  {row['backend']:<10} {row['state'].replace('_', ' ')} {row['text']}"
-            face.talk(clean(f"{line:<60} {took_s:.1f} s"))
-    open_rows = [r for r in body["backends"] if r["state"] != "read_back"]
-    return clean(", ".join(f"{r['backend']} {r['state']} {r['text']}".strip() for r in open_rows))
+    """Say what is new; gives what is still open."""
+    rows = [
+        (r["backend"], r["state"].replace("_", " "), r["text"], r["state"] != "read_back")
+        for r in body["backends"]
+    ]
+    rows += [("seen", r["text"].partition(";")[0], r["text"], r["waiting"]) for r in body.get("seen", ())]
+    for number, (name, state, text, _) in enumerate(rows):
+        if told.get(f"{name} {number}") != state:
+            told[f"{name} {number}"] = state
+            line = f"  {name:<10} {state if name == 'seen' else f'{state} {text}'}"
+            face.talk(clean(f"{line:<60} {took_s:5.1f} s"))
+    waits = [
+        text if n == "seen" else f"{n} {state} {text}".strip() for n, state, text, w in rows if w
+    ]
+    return clean("; ".join(waits))
 
 
 def _until(text: str) -> str:

@@ -9,6 +9,7 @@ from gslb import __version__
 from gslb.cli import commands, control, local
 from gslb.cli.client import INTERRUPTED, Client, Stop
 from gslb.cli.render import Face, Group
+from gslb.cli.report import report
 from gslb.domain.errors import ConfigError, GslbError
 from gslb.policy.guard import GUARDS
 
@@ -66,7 +67,7 @@ def completion(shell: str) -> None:
     click.echo(kind(cli, {}, "gslb", "_GSLB_COMPLETE").source())
 
 
-for each in (*commands.COMMANDS, *control.COMMANDS, *local.COMMANDS):
+for each in (*commands.COMMANDS, *control.COMMANDS, *local.COMMANDS, report):
     cli.add_command(each)
 
 

@@ -7,7 +7,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from gslb.config.values import (
     Abilities,
-    Address,
     Addresses,
     Count,
     Cron,

@@ -9,6 +9,7 @@ from gslb.domain.health import SiteVerdict, Verdict
 from gslb.domain.topology import Service, ServiceName, SiteName
 from gslb.domain.words import Explanation, Section
 from gslb.domain.world import World
+from gslb.policy import spread
 from gslb.policy.able import able, losses_of, words_on
 from gslb.policy.evidence import Look, look
 from gslb.policy.explain_backend import applied_section, explain_backend, plan_section
@@ -31,6 +32,7 @@ def explain_site(world: World, site: SiteName, now: Now) -> Explanation:
         _guards(world, site),
         plan_section(world, [s for s in world.topology.services if s.endpoint(site)]),
         applied_section(world, now),
+        *spread.section(world, site=site),
         _say(world, site, now),
     )
     down = state is not None and state.verdict is SiteVerdict.DOWN
@@ -58,6 +60,7 @@ def explain_service(world: World, name: ServiceName, now: Now) -> Explanation:
             _service_guards(world, service),
             plan_section(world, [service]),
             applied_section(world, now, service),
+            *spread.section(world, service=name),
         ),
         next=_service_next(world, service),
         you_can=tuple(f"gslb explain {e.site}" for e in service.endpoints[:3]),

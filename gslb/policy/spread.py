@@ -6,6 +6,7 @@ from dataclasses import replace
 from gslb.domain.messages import EventKind, ResolverAnswered
 from gslb.domain.topology import ServiceName, SiteName
 from gslb.domain.traffic import Change, Plan
+from gslb.domain.words import Section
 from gslb.domain.world import Spread, Stages, World
 from gslb.policy.ledger import Ledger
 
@@ -83,6 +84,16 @@ def about(
         if service in (None, c.pool.service) and (site is None or moves(c, site))
     ]
     return tuple(found[-1:]) if world.topology.resolvers else ()
+
+
+def section(
+    world: World, site: SiteName | None = None, service: ServiceName | None = None
+) -> tuple[Section, ...]:
+    """The step `seen` of an explanation; nothing where no resolver is configured."""
+    return tuple(
+        Section(title="seen", lines=(words(s),), outcome="waiting" if s.waiting else "ok")
+        for s in about(world, site, service)
+    )
 
 
 def moves(change: Change, site: SiteName) -> bool:

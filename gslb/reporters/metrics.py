@@ -18,6 +18,7 @@ from gslb.domain.topology import Family, ProbeSpec, Topology
 from gslb.domain.world import World
 from gslb.policy.gauges import GAUGES, Row, gauges
 from gslb.policy.guard import GUARDS
+from gslb.policy.spread import PHASES
 from gslb.policy.summary import traffic
 from gslb.ports import Clock
 
@@ -52,6 +53,7 @@ HISTOGRAMS = {
     "store_request_duration_seconds": ("Calls to the store.", ("op",), CALL_S),
     "probe_duration_seconds": ("A run of a probe, by step.", ("site", "aspect", "step"), PROBE_S),
     "failover_duration_seconds": ("First bad sign to all read back.", ("owner",), FAILOVER_S),
+    "failover_phase_duration_seconds": ("Parts of a change's time.", ("phase",), FAILOVER_S),
     "backend_request_duration_seconds": ("Calls to a backend.", ("backend", "op"), CALL_S),
     "api_request_duration_seconds": ("Answering a request.", ("route",), CALL_S),
 }
@@ -187,7 +189,15 @@ class Metrics:
             self.count(name, value)
         if event.kind is EventKind.SITE and event.site and event.after in list(SiteVerdict):
             self.count("site_state_changes", event.site, event.after)
-        took = dict(event.figures).get("failover_s")
+        figures = dict(event.figures)
+        for phase, (begun, ended) in PHASES.items():
+            # What was counted when it was read back is in the figures of `seen` too.
+            mine = (event.kind is EventKind.SEEN) == (phase == "resolvers")
+            if mine and begun in figures and ended in figures:
+                self._time(
+                    "failover_phase_duration_seconds", figures[ended] - figures[begun], phase
+                )
+        took = figures.get("failover_s")
         if took is not None:
             owner = event.owner.kind if event.owner else OwnerKind.AUTO
             self._time("failover_duration_seconds", took, owner)
@@ -246,6 +256,7 @@ def _countable(topology: Topology) -> Iterator[Key]:
     yield from _each("guard_skips", guards)
     yield from _each("answer_changes", [service.name for service in topology.services])
     yield from _each("failover_duration_seconds", OwnerKind)
+    yield from _each("failover_phase_duration_seconds", PHASES)
     yield from _each("backend_fenced_writes", backends)
     yield from _each("backend_drift", backends)
     yield from _each("backend_request_duration_seconds", backends, ("read", "apply"))

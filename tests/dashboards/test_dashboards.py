@@ -50,7 +50,7 @@ def exposition() -> bytes:
     metrics.loop(0.1)
     for name, (_, labels) in COUNTERS.items():
         metrics.count(name, *("x" for _ in labels), by=0.0)
-    assert len(HISTOGRAMS) == 6
+    assert len(HISTOGRAMS) == 7
     return metrics.expose(lambda: world)
 
 
