@@ -1,6 +1,7 @@
 """What the routes share: settings, who asks, what was promised, and the form of an answer."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -93,6 +94,8 @@ class Face:
     operations: dict[str, Operation] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
     feeds: set[Feed] = field(default_factory=set)
+    looks: deque[float] = field(default_factory=deque)
+    """When probes were run for whoever asked (boot clock), of the last minute."""
 
     @property
     def world(self) -> World:

@@ -9,7 +9,7 @@ from typing import cast
 
 from aiohttp import web
 
-from gslb.api import actions, reads
+from gslb.api import actions, reads, whatif
 from gslb.api.alerts import Receiver
 from gslb.api.auth import Principal, Scope, Tokens, identify
 from gslb.api.face import ApiSettings, Ask, Face
@@ -39,6 +39,9 @@ ROUTES: tuple[tuple[str, str, Ask], ...] = (
     ("DELETE", "/v1/pause", actions.delete_pause),
     ("GET", "/v1/mode", reads.mode),
     ("PUT", "/v1/mode", actions.put_mode),
+    ("GET", "/v1/plan", whatif.plan),
+    ("POST", "/v1/plan", whatif.plan),
+    ("POST", "/v1/probe", whatif.probe),
     ("GET", "/v1/plans", reads.plans),
     ("POST", "/v1/plans/{digest}/confirm", actions.confirm),
     ("GET", "/v1/operations/{operation}", reads.operation),

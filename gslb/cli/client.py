@@ -16,7 +16,7 @@ from gslb.wire.tls import new_context
 
 SOCKET = "/run/gslb/api.sock"
 CLOSEST = "http://127.0.0.1:8080"
-FAILED, USAGE, NEEDS_YOU, CANNOT_TELL, REFUSED, WAITING = 1, 2, 3, 4, 6, 7
+FAILED, USAGE, NEEDS_YOU, CANNOT_TELL, PENDING, REFUSED, WAITING = 1, 2, 3, 4, 5, 6, 7
 DENIED, UNREACHED, CHANGED, INTERRUPTED = 8, 9, 10, 130
 CODES = {
     **dict.fromkeys((400, 404, 413, 415, 422), USAGE),
@@ -63,10 +63,11 @@ class Client:
         body: Body | None = None,
         query: Mapping[str, object] = {},
         if_match: str | None = None,
+        timeout_s: float = 30.0,
     ) -> Reply:
         """One request. A problem (RFC 9457) ends the command with the exit code it stands for."""
         extra = {"If-Match": if_match} if if_match else {}
-        with self._asked(method, path, body, query, 30.0, extra) as answer:
+        with self._asked(method, path, body, query, timeout_s, extra) as answer:
             text = answer.read().decode(errors="replace")
             return Reply(text, _parsed(text))
 

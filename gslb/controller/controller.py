@@ -9,8 +9,9 @@ from gslb.controller.loop import Loop
 from gslb.controller.operator import Told
 from gslb.domain.control import Mode, Now, Override, Owner, OwnerKind, Pause
 from gslb.domain.errors import ConfigError, StoreError
+from gslb.domain.health import Seen
 from gslb.domain.messages import Acknowledged, Adopted, Event, EventKind, Input, PlanConfirmed
-from gslb.domain.topology import BackendName, ServiceName, SiteName
+from gslb.domain.topology import BackendName, ProbeId, ServiceName, SiteName
 from gslb.domain.world import World
 from gslb.ports import Entry, Query
 
@@ -101,6 +102,9 @@ class Controller:
         await self._say(Acknowledged(site=site, backend=backend, owner=owner, reason=reason))
         if site is not None:
             self.acknowledges(site)
+
+    async def look(self, probe: ProbeId) -> Seen:
+        return await self.loop.pacer.once(probe)
 
     async def confirm(self, digest: str, owner: Owner, reason: str) -> None:
         await self._say(PlanConfirmed(digest=digest, owner=owner, reason=reason))

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gslb.domain.control import Mode, Now, Override, Owner, Pause
+from gslb.domain.health import Seen
 from gslb.domain.messages import Event
-from gslb.domain.topology import BackendName, ServiceName, SiteName
+from gslb.domain.topology import BackendName, ProbeId, ServiceName, SiteName
 from gslb.domain.world import World
 from gslb.ports import Entry, Query
 
@@ -63,6 +64,10 @@ class Operator(Protocol):
         self, site: SiteName | None, owner: Owner, reason: str, backend: BackendName | None = None
     ) -> None:
         """A site may return; what others changed again at a backend is put right."""
+        ...
+
+    async def look(self, probe: ProbeId) -> Seen:
+        """One run of a configured probe; it changes no state."""
         ...
 
     async def confirm(self, digest: str, owner: Owner, reason: str) -> None: ...

@@ -148,13 +148,24 @@ class Pacer:
             times.append(asked_s)
         return min(times)
 
+    async def once(self, probe: ProbeId) -> Seen:
+        """One run beside the pace, for whoever asks: its result is no input. Raises KeyError."""
+        return await self._run(self._slots[probe])
+
+    async def _run(self, slot: _Slot) -> Seen:
+        try:
+            async with asyncio.timeout(slot.spec.deadline_s + GRACE_S):
+                seen = await slot.probe.run()
+        except TimeoutError:
+            seen = timed_out(slot.spec)
+        if seen.sentinel is not None:
+            self._sentinel()
+        return seen
+
     async def _look(self, slot: _Slot, begun_s: float, normal: bool) -> None:
         spec = slot.spec
         try:
-            async with asyncio.timeout(spec.deadline_s + GRACE_S):
-                seen = await slot.probe.run()
-        except TimeoutError:
-            seen = timed_out(spec)
+            seen = await self._run(slot)
         finally:
             slot.in_flight -= 1
             slot.begins.discard(begun_s)
@@ -170,8 +181,6 @@ class Pacer:
                 steps=seen.steps,
             )
         )
-        if seen.sentinel is not None:
-            self._sentinel()
         self._schedule(slot, ended_s)
         self._poked.set()
 

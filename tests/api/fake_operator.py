@@ -9,7 +9,18 @@ from gslb.controller.keeper import event_document
 from gslb.controller.operator import Told
 from gslb.domain.control import Mode, Now, Override, Owner, OwnerKind, Pause
 from gslb.domain.errors import StoreConflict, StoreError
-from gslb.domain.health import Cause, Loss, Reason, SiteState, SiteVerdict, Track, TrackKey, Verdict
+from gslb.domain.health import (
+    Cause,
+    Finding,
+    Loss,
+    Reason,
+    Seen,
+    SiteState,
+    SiteVerdict,
+    Track,
+    TrackKey,
+    Verdict,
+)
 from gslb.domain.messages import Event, EventKind
 from gslb.domain.topology import (
     Ability,
@@ -166,6 +177,8 @@ class FakeOperator:
         self.journal: list[Entry] = []
         self.diff: tuple[str, ...] = ("~ sites.eu.weight 100 -> 50",)
         self.reload_error: Exception | None = None
+        self.looked: list[ProbeId] = []
+        self.seen = Seen(findings=(Finding.of("store.write", 0.05),), steps=(("put", 0.014),))
         self._versions = itertools.count(41)
         self._feeds: list[asyncio.Queue[Told | None]] = []
         self._changed = asyncio.Condition()
@@ -257,6 +270,10 @@ class FakeOperator:
         self, site: SiteName | None, owner: Owner, reason: str, backend: BackendName | None = None
     ) -> None:
         self._keep("ack", site or backend, owner, reason)
+
+    async def look(self, probe: ProbeId) -> Seen:
+        self.looked.append(probe)
+        return self.seen
 
     async def confirm(self, digest: str, owner: Owner, reason: str) -> None:
         self._keep("confirm", digest, owner, reason)

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from gslb.api import actions
+from gslb.api import actions, whatif
 from gslb.api.face import ApiSettings
 from gslb.api.server import make_app
 from tests.api.fake_operator import EU, FakeOperator, a_world, down
@@ -61,6 +61,8 @@ def test_every_reference_leads_somewhere() -> None:
         ("PutMode", actions.ModeBody),
         ("Reload", actions.ReloadBody),
         ("Reason", actions.Words),
+        ("WhatIf", whatif.PlanBody),
+        ("Look", whatif.ProbeBody),
     ],
 )
 def test_the_bodies_in_the_document_are_the_bodies_that_are_read(
