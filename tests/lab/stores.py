@@ -6,12 +6,11 @@ import signal
 from pathlib import Path
 from typing import Protocol
 
-from tests.kit import need
 from tests.lab.network import Network
 from tests.lab.processes import Process
-from tests.real.ceph import BUCKET, CephSite
-from tests.real.ceph import KEY_ID as OWNERS_ID
-from tests.real.ceph import SECRET as OWNERS_SECRET
+from tests.real.ceph import CephSite
+from tests.real.owner import BUCKET, KEY_ID, SECRET, must
+from tests.real.rclone import program
 
 PORT = 9000
 OURS = ("fake-id-of-ours", "fake-secret-of-ours")
@@ -56,7 +55,7 @@ class Rclone:
         self.bucket.mkdir(parents=True)
         keys = [word for pair in (OURS, self.quays) for word in ("--auth-key", ",".join(pair))]
         at = ("--addr", f"{net.address(site)}:{port}", "--config", "/dev/null")
-        command = (need("rclone"), "serve", "s3", *at, *keys, str(self.bucket.parent))
+        command = (program(), "serve", "s3", *at, *keys, str(self.bucket.parent))
         self.process = Process(net, site, folder / "rclone.log", *command)
 
     async def start(self) -> None:
@@ -88,7 +87,7 @@ class Rgw:
     """A whole Ceph of its own; the bucket is Quay's, and a policy lets our key in."""
 
     kind = "RGW"
-    quays = (OWNERS_ID, OWNERS_SECRET)
+    quays = (KEY_ID, SECRET)
 
     def __init__(self, net: Network, site: str, folder: Path) -> None:
         self._net, self._site, self._folder = net, site, folder / "ceph"
@@ -103,8 +102,8 @@ class Rgw:
         await self._let_us_in()
 
     async def _let_us_in(self) -> None:
-        said = await self.ceph._ask("PUT", f"{BUCKET}?policy=", json.dumps(POLICY))
-        assert said[0] in ("200", "204"), said
+        url = f"{self.ceph.url}/{BUCKET}?policy="
+        await must("204", self.ceph.namespace, "PUT", url, json.dumps(POLICY))
 
     async def kill(self) -> None:
         await self.ceph.kill("rgw")

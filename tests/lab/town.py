@@ -111,9 +111,7 @@ class Town:
         try:
             await until(self.is_whole, limit_s, 0.2, what="all whole and in")
         except BaseException:
-            for site in SITES:
-                sys.stderr.write("\n".join([*await self.explained(site), ""]))
-            sys.stderr.write(f"{self.watch.seen}\n{self.controller.tail}\n")
+            sys.stderr.write(f"{await self.cli('status')}\n{self.controller.tail}\n")
             raise
 
 
@@ -181,9 +179,8 @@ def plan(folder: Path, net: Network) -> Town:
         nsd=process("ns2", "nsd", need("nsd"), "-d", "-c", f"{folder}/nsd.conf"),
         edge=process("hub", "edge", need("haproxy"), "-db", "-f", f"{folder}/edge.cfg"),
         controller=process("ctl", "gslb", *python, *run, env=clock(folder)),
-        watch=Watch(SERVICE, {net.address(s): s for s in SITES}, lambda *a, **k: None),
+        watch=Watch(SERVICE, {net.address(s): s for s in SITES}),
     )
-    made.watch.write = made.write
     for site in SITES:
         given = json.dumps(quay(made, site))
         made.quays[site] = process(
@@ -230,7 +227,12 @@ def write_config(made: Town) -> None:
         "profile": "fast",
         "timing": {
             **{"timeout": "2s", "rise": 3, "quiet": "3s", "quiet_max": "6s", "block": "0s"},
-            **{"ramp": [100], "endtoend_pace": "3s", "endtoend_deadline": "13s"},
+            **{
+                "store_timeout": "5s",
+                "ramp": [100],
+                "endtoend_pace": "3s",
+                "endtoend_deadline": "13s",
+            },
         },
         "limits": {"min_sites": 1, "changes_per_hour": 0},
         "sites": {

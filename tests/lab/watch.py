@@ -32,7 +32,8 @@ class Watch:
     service: str
     addresses: Mapping[str, str]
     """Address: site."""
-    write: Callable[..., None]
+    write: Callable[..., None] | None = None
+    """Where lines go, from `begin` on."""
     seen: dict[str, list[tuple[float, frozenset[str]]]] = field(default_factory=dict)
     over: bool = False
 
@@ -49,7 +50,18 @@ class Watch:
         told = self.seen.setdefault(server, [])
         if not told or told[-1][1] != sites:
             told.append((boot_s(), sites))
-            self.write("served", server=server, service=self.service, targets=sorted(sites))
+            self._tell(server, sites)
+
+    def _tell(self, server: str, sites: frozenset[str]) -> None:
+        if self.write is not None:
+            targets = [a for a, site in self.addresses.items() if site in sites]
+            self.write("served", server=server, service=self.service, targets=targets)
+
+    def begin(self, write: Callable[..., None]) -> None:
+        """Write what is served now, and each change from now on."""
+        self.write = write
+        for server in self.seen:
+            self._tell(server, self.now(server))
 
     async def ask_dns(self, server: str, net: Network, node: str) -> None:
         """No answer at all, or an error, is no empty answer: it is asked again."""
