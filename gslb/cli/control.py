@@ -242,7 +242,7 @@ def _done(face: Face, reply: Reply, text: str) -> None:
 
 
 def _accepted(face: Face, client: Client, reply: Reply, text: str, limit_s: float | None) -> None:
-    """Say what was accepted; with a limit, stay until every backend has read it back."""
+    """Say what was accepted; with a limit, stay until backends and resolvers show it."""
     made = str(reply.body["operation"])
     if not reply.body["effective"]:
         _done(face, reply, "kept, but nothing moves: the mode is observe (gslb live)")
@@ -252,8 +252,11 @@ def _accepted(face: Face, client: Client, reply: Reply, text: str, limit_s: floa
         return
     begun, told = time.monotonic(), dict[str, str]()
     try:
-        while not _arrived(body := client.get(f"/v1/operations/{part(made)}").body):
+        while True:
+            body = client.get(f"/v1/operations/{part(made)}").body
             waits = _progress(face, body, told, time.monotonic() - begun)
+            if body["done"] and not waits:
+                break
             if time.monotonic() - begun > limit_s:
                 follow = f"Follow: gslb status -w; id {made}."
                 raise Stop(WAITING, f"… still running: {waits or 'not begun'}. {follow}")
@@ -265,26 +268,20 @@ def _accepted(face: Face, client: Client, reply: Reply, text: str, limit_s: floa
     _done(face, Reply(reply.text, body), text)
 
 
-def _arrived(body: Body) -> bool:
-    """Read back everywhere, and shown by every resolver that answers."""
-    return body["done"] and not any(row["waiting"] for row in body.get("seen", ()))
-
-
 def _progress(face: Face, body: Body, told: dict[str, str], took_s: float) -> str:
     """Say what is new; gives what is still open."""
     rows = [
         (r["backend"], r["state"].replace("_", " "), r["text"], r["state"] != "read_back")
         for r in body["backends"]
     ]
-    rows += [("seen", r["text"].partition(";")[0], r["text"], r["waiting"]) for r in body.get("seen", ())]
+    for seen in body.get("seen", ()):
+        rows.append(("seen", seen["text"].partition(";")[0], seen["text"], seen["waiting"]))
     for number, (name, state, text, _) in enumerate(rows):
         if told.get(f"{name} {number}") != state:
             told[f"{name} {number}"] = state
             line = f"  {name:<10} {state if name == 'seen' else f'{state} {text}'}"
             face.talk(clean(f"{line:<60} {took_s:5.1f} s"))
-    waits = [
-        text if n == "seen" else f"{n} {state} {text}".strip() for n, state, text, w in rows if w
-    ]
+    waits = [t if n == "seen" else f"{n} {state} {t}".strip() for n, state, t, w in rows if w]
     return clean("; ".join(waits))
 
 

@@ -181,22 +181,6 @@ async def look_up(
     return [rdata for found in sets for rdata in found]
 
 
-async def resolve(resolver: str, name: str) -> tuple[tuple[str, ...], float]:
-    """What a resolver answers for `name`, and for how long it may keep it (s). Raises WireError."""
-    values, ttls = list[str](), list[float]()
-    for kind in (dns.rdatatype.A, dns.rdatatype.AAAA):
-        query, server = dns.message.make_query(name, kind), parse_server(resolver)
-        reply = await exchange(query, server, 1.0)
-        if reply.rcode not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-            text = f"{server} says {dns.rcode.to_text(reply.rcode)} of {name}"
-            raise WireError(Cause.MISMATCH, text)
-        for found in reply.message.answer:
-            if found.name == query.question[0].name:
-                values += [canonical(rdata.to_text()) for rdata in found]
-                ttls.append(float(found.ttl))
-    return tuple(values), min(ttls, default=0.0)
-
-
 def _cause(error: Exception) -> Cause:
     if isinstance(error, socket.gaierror):
         return Cause.UNRESOLVED

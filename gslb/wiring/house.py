@@ -22,13 +22,12 @@ from gslb.domain.messages import LeaseChanged, ProbeRan, ReferenceRan
 from gslb.domain.topology import SiteName
 from gslb.domain.world import World
 from gslb.ports import Clock, Kept, Store
-from gslb.probes import s3
+from gslb.probes import dns, s3
 from gslb.reporters.history import History, Write, history_file
 from gslb.reporters.log import Log
 from gslb.reporters.metrics import Metrics
 from gslb.stores import sqlite
 from gslb.wire import Wire
-from gslb.wire.dns import resolve
 from gslb.wire.http import open_http
 from gslb.wire.reach import reaches
 from gslb.wiring.face import api_settings
@@ -150,7 +149,7 @@ async def _housekeeping(house: House) -> None:
     """The pause file, which needs neither the API nor the store; and the references."""
     loop = house.controller.loop
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(watch(loop, resolve), name="resolvers")
+        tasks.create_task(watch(loop, dns.resolve), name="resolvers")
         await _look_about(loop)
 
 
