@@ -85,7 +85,8 @@ def velocity(past: Past) -> Found:
 def epochs(past: Past) -> Found:
     """I8, I9: what one backend accepts of one instance never goes back: (epoch, seq) only grows."""
     best: dict[tuple[str, str], Line] = {}
-    accepted = [c for c in past.applies() if c["outcome"] == "ok" and c["epoch"] is not None]
+    # A backend that keeps no number (a balancer: nothing to compare with) gives none either.
+    accepted = [c for c in past.applies() if c["outcome"] == "ok" and c.get("seq") is not None]
     for call in sorted(accepted, key=past.done):
         key = (call["backend"], past.instance(call["who"]))
         before = best.get(key)
