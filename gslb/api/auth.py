@@ -134,7 +134,8 @@ def identify(
 def bearer(request: web.Request) -> str:
     """The token that was sent, or nothing."""
     kind, _, secret = request.headers.get("Authorization", "").partition(" ")
-    return secret.strip() if kind.lower() == "bearer" else ""
+    # Octets that are no UTF-8 come as surrogates, which could not be encoded again.
+    return secret.strip().encode(errors="replace").decode() if kind.lower() == "bearer" else ""
 
 
 def _peer(request: web.Request) -> Principal | None:

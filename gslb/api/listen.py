@@ -1,6 +1,7 @@
 """Where the API is reached: TCP, a unix socket, and the listener of the metrics."""
 
 import asyncio
+import logging
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -8,9 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gslb.api.face import ApiSettings
 from gslb.api.server import METRICS_APP
+
+log = logging.getLogger("gslb.api.http")
+# Who sends what is no HTTP is answered 400, and must not fill the log with a traceback each time.
+NOISE = (HttpProcessingError, web.RequestPayloadError)
+log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], NOISE)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +58,7 @@ async def _door(
 ) -> Callable[[int], Callable[[], asyncio.BaseProtocol]]:
     # aiohttp closes what has no complete request after this time, a new connection as an idle one.
     runner = web.AppRunner(
-        app, keepalive_timeout=settings.idle_s, shutdown_timeout=2.0, access_log=None
+        app, keepalive_timeout=settings.idle_s, shutdown_timeout=2.0, access_log=None, logger=log
     )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)

@@ -63,6 +63,8 @@ async def _raw(request: web.Request, limit_b: int, limit_s: float) -> bytes:
                     raise ApiProblem(413, "Body too large", f"at most {limit_b} bytes are read")
     except TimeoutError as error:
         raise ApiProblem(408, "Body too slow", f"not here after {limit_s:g} s") from error
+    except web.RequestPayloadError as error:
+        raise ApiProblem(400, "Body broken", "its framing or its encoding is wrong") from error
     return bytes(raw)
 
 

@@ -63,7 +63,7 @@ async def waited(face: Face, request: web.Request) -> bool:
 def number(request: web.Request, name: str, default: int, most: int = 1 << 62) -> int:
     """A whole number in the query. Raises a 422."""
     text = request.query.get(name, str(default))
-    if not text.isdigit() or len(text) > 18:
+    if not text.isdecimal() or len(text) > 18:
         raise wrong_field(name, f"{text!r} is no whole number")
     return min(int(text), most)
 
@@ -191,7 +191,7 @@ def _since(face: Face, text: str | None) -> float | None:
         pass
     try:
         return datetime.fromisoformat(text).astimezone(UTC).timestamp()
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise wrong_field("since", f"{text!r}: as in 2h, or a time") from error
 
 
