@@ -1,12 +1,11 @@
 """The stories: what is broken, what must follow, and in which words an operator is told."""
 
-import signal
-
 from tests.lab import faults as f
+from tests.lab import ways
 from tests.lab.bounds import Sight
 from tests.lab.stores import PORT
 from tests.lab.story import Story
-from tests.lab.town import Town
+from tests.lab.town import ALL
 
 WRITE = Sight(aspect="store.write")
 SILENT = Sight(aspect="store.write", silent=True)
@@ -15,8 +14,9 @@ FRONT = Sight(aspect="quay.front")
 SILENT_FRONT = Sight(aspect="quay.front", silent=True)
 QUAY = Sight(aspect="quay.storage", answer_s=3.0)
 SHARED = Sight(aspect="quay.database", answer_s=1.0)
-US, EU, AP = frozenset({"us"}), frozenset({"eu"}), frozenset({"ap"})
-NONE = frozenset[str]()
+RESET = f.filtered("us", f"iifname e0 tcp dport {PORT} reject with tcp reset")
+OUR_PATH = f.filtered("us", f"ip saddr CTL tcp dport {PORT} drop")
+US, AP = frozenset({"us"}), frozenset({"ap"})
 
 
 def out(name: str, site: str, fault: f.Fault, sight: Sight, *says: str, **more: object) -> Story:
@@ -31,16 +31,22 @@ def still(name: str, site: str, fault: f.Fault, sight: Sight, *says: str, **more
 
 
 ON_RGW = (
-    out("rgw-killed", "us", f.store_killed("us"), SILENT, "us at dns", "store.write: put: "),
+    out("rgw-killed", "us", f.store_killed("us"), SILENT, "us at dns", ": connection refused"),
     out("rgw-stopped", "us", f.store_frozen("us"), SILENT, "us at dns", "no answer after 2 s"),
-    out("osd-paused", "us", f.osd_paused, SILENT, "us at dns", "no answer after 2 s"),
+    out("osd-paused", "us", f.osd_paused, SILENT, "us at dns", "no answer after 2 s", ci=True),
     out("osd-killed", "us", f.osd_killed, SILENT, "us at dns", "no answer after 2 s"),
     still(
-        *("our-user-suspended", "us", f.suspended("ours"), WRITE),
+        "our-user-suspended",
+        "us",
+        f.suspended("ours"),
+        WRITE,
         *("store.write at us: put: 403 UserSuspended", "this never drains"),
     ),
     out(
-        *("quays-user-suspended", "us", f.suspended("quay"), QUAY),
+        "quays-user-suspended",
+        "us",
+        f.suspended("quay"),
+        QUAY,
         *("us at dns", "seen by Quay only: its store passes for us"),
     ),
     out("bucket-removed", "us", f.bucket_removed, WRITE, "us at dns", "404 NoSuchBucket"),
@@ -49,30 +55,43 @@ ON_RGW = (
         *("did the bucket come back empty?", "gslb ack us"),
     ),
     out("quota-reached", "us", f.quota_reached, WRITE, "us at dns", "QuotaExceeded"),
-    out("store-port-dropped", "us", f.store_dropped("us"), SILENT, "us at dns", "no answer after"),
     out(
-        *("store-port-reset", "us"),
-        f.filtered("us", f"iifname e0 tcp dport {PORT} reject with tcp reset"),
-        *(SILENT, "us at dns", "store.write: put: "),
+        "store-port-dropped",
+        "us",
+        f.store_dropped("us"),
+        SILENT,
+        "us at dns",
+        "no connection after",
     ),
+    out("store-port-reset", "us", RESET, SILENT, "us at dns", "connection"),
     still(
-        *("our-path-to-a-store-cut", "us"),
-        f.filtered("us", f"ip saddr CTL tcp dport {PORT} drop"),
-        *(SILENT, "our path to its store", "while Quay there says storage: true"),
+        "our-path-to-a-store-cut",
+        "us",
+        OUR_PATH,
+        SILENT,
+        *("our path to its store", "while Quay there says storage: true"),
+        ci=True,
     ),
-    out("site-cut-off", "us", f.cut("us"), SILENT_FRONT, "us at dns", "no answer after"),
+    out("site-cut-off", "us", f.cut("us"), SILENT_FRONT, "us at dns", "after 2 s"),
     still("our-clock-wrong", "us", f.clock_shifted, WRITE, "403 RequestTimeTooSkewed"),
     still("our-key-wrong", "us", f.key_wrong("us"), WRITE, "403", "this never drains"),
 )
 ON_RCLONE = (
-    out("rclone-killed", "eu", f.store_killed("eu"), SILENT, "eu at dns", "store.write: put: "),
+    out("rclone-killed", "eu", f.store_killed("eu"), SILENT, "eu at dns", ": connection refused"),
     out("rclone-stopped", "eu", f.store_frozen("eu"), SILENT, "eu at dns", "no answer after 2 s"),
     out("store-drips", "ap", f.relayed("drip"), SILENT, "ap at dns", "no answer after 2 s"),
     out("half-of-requests-fail", "ap", f.relayed("half"), SHARE, "ap at dns", "500"),
     still("store-slow", "ap", f.relayed("slow 1.2"), WRITE, "slow is not down"),
 )
 AT_FRONTS = (
-    out("certificate-expired", "eu", f.certificate_expired("eu"), FRONT, "eu at dns", "expired"),
+    out(
+        "certificate-expired",
+        "eu",
+        f.certificate_expired("eu"),
+        FRONT,
+        *("eu at dns", "expired"),
+        ci=True,
+    ),
     out("front-killed", "eu", f.killed(lambda t: t.fronts["eu"]), SILENT_FRONT, "eu at dns"),
     out(
         *("front-port-dropped", "eu", f.filtered("eu", "iifname e0 tcp dport 443 drop")),
@@ -87,8 +106,62 @@ AT_FRONTS = (
     ),
     still("redis-down-everywhere", "eu", f.quay_says("redis refuse"), SHARED, "quay.redis"),
 )
-ALL_STORIES = (*ON_RGW, *ON_RCLONE, *AT_FRONTS)
-
-
-def nsd_killed(town: Town) -> object:
-    return f.killed(lambda t: t.nsd, signal.SIGTERM)(town)
+IN_ALL = (
+    out(
+        *("second-store-dies", "us", f.store_killed("us"), SILENT, "us at dns"),
+        then=ways.second_store_dies,
+    ),
+    still(
+        *("all-stores-die", "us"),
+        f.together(*(f.store_killed(site) for site in ("us", "eu", "ap"))),
+        *(SILENT, "all_down"),
+        dead=ALL,
+        ci=True,
+    ),
+    still(
+        *("our-own-link-cut", "us", f.cut("ctl"), SILENT),
+        "no site's front and no store answers us at all: it is our own network",
+    ),
+    out(
+        *("bind-killed-meanwhile", "eu"),
+        ways.meanwhile(f.killed(lambda t: t.bind), "eu", "10.77.4.2"),
+        *(SILENT, "eu at dns"),
+        ci=True,
+    ),
+    out(
+        *("bind-stopped-meanwhile", "eu"),
+        ways.meanwhile(f.frozen(lambda t: t.bind), "eu", "10.77.4.2"),
+        *(SILENT, "eu at dns"),
+    ),
+    out(
+        *("dns-link-cut-meanwhile", "eu", ways.meanwhile(f.cut("ns1"), "eu", "10.77.4.2")),
+        *(SILENT, "eu at dns"),
+    ),
+    still("secondary-killed", "eu", ways.nsd_ended, SILENT, "10.77.5.2", about="dns"),
+    out(
+        *("controller-killed-before", "eu", ways.store_dies_while_nobody_looks),
+        *(SILENT, "eu at dns"),
+        more_s=40.0,
+    ),
+    out(
+        *("controller-killed-while-out", "us", f.store_killed("us"), SILENT, "us at dns"),
+        then=ways.controller_is_killed,
+    ),
+    out(
+        *("person-drains-another", "us", f.store_killed("us"), SILENT, "us at dns"),
+        then=ways.person_drains_another,
+        path=(ALL - US, AP, ALL - US),
+    ),
+    still(
+        *("paused-while-a-store-dies", "us", f.together(f.paused, f.store_killed("us")), SILENT),
+        *("paused", "us leaves"),
+        dead=US,
+    ),
+    out(
+        *("balancer-killed-while-out", "us", f.store_killed("us"), SILENT, "us at dns"),
+        then=ways.balancer_is_killed,
+        forgets=frozenset({"edge"}),
+    ),
+)
+GROUPS = {"rgw": ON_RGW, "rclone": ON_RCLONE, "fronts": AT_FRONTS, "all": IN_ALL}
+ALL_STORIES = (*ON_RGW, *ON_RCLONE, *AT_FRONTS, *IN_ALL)

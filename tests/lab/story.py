@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import pytest
+
 from gslb.config.load import load
 from gslb.wiring.parts import KINDS
 from tests.history import Violation, config_of, judge, read
@@ -36,10 +38,12 @@ class Story:
     """Further steps while the fault lasts, once the reason was found."""
     told: tuple[tuple[str, ...], ...] = ()
     """Further lines that must be said."""
-    bound: bool = True
-    """False: something else than a probe sets the time; it has no bound."""
-    afterwards: frozenset[str] = frozenset()
-    """Sites that leave by `then` or once the fault is mended, before all is whole."""
+    more_s: float = 0.0
+    """What is added to the bound: the start of a process that was killed."""
+    path: tuple[frozenset[str], ...] | None = None
+    """What is served between whole and whole, in its order; default: once without `leaves`."""
+    forgets: frozenset[str] = frozenset()
+    """Servers that were killed themselves: what they served is not looked at."""
     ci: bool = False
 
     @property
@@ -66,21 +70,21 @@ async def live(town: Town, story: Story) -> Told:
     """Raises when anything is otherwise than the story has it."""
     await town.whole()
     dead = story.leaves if story.dead is None else story.dead
-    limit_s = bound_s(town.config, story.site, story.sight)
+    limit_s = bound_s(town.config, story.site, story.sight) + story.more_s
     begun_s = boot_s()
     for site in dead:
         town.write("truth", site=site, able=False, why=story.name)
     async with story.fault(town):
         broken_s = boot_s()
-        for site in dead if story.bound else ():
+        for site in dead:
             town.write("truth", site=site, able=False, why=story.name, within_s=limit_s)
         if story.leaves:
             what = f"{story.effect}\n{town.controller.tail}"
             await until(lambda: town.serves(story.wanted), limit_s, what=what)
         took_s = boot_s() - broken_s
-        reason = await said(town, story, story.says, begun_s)
+        reason = await is_said(town, story.about or story.site, story.says, begun_s)
         for words in story.told:
-            await said(town, story, words, begun_s)
+            await is_said(town, story.about or story.site, words, begun_s)
         if not story.leaves:  # as long as it would have taken
             enough_s = broken_s + limit_s / 2
             await until(lambda: boot_s() > enough_s, limit_s, what="time passes")
@@ -95,32 +99,29 @@ async def live(town: Town, story: Story) -> Told:
     return Told(story=story, store=store, reason=reason, took_s=took_s, bound_s=limit_s)
 
 
-async def said(town: Town, story: Story, words: tuple[str, ...], since_s: float) -> str:
-    """The line in which all these words stand."""
+async def is_said(town: Town, about: str, words: tuple[str, ...], since_s: float) -> str:
+    """The line of an event since then, or of `gslb explain`, in which all these words stand."""
+    lines: list[str] = []
 
     async def found() -> str | None:
-        lines = [f"{e.get('guard', '')} {e['text']}" for e in town.events(since_s)]
-        lines += await town.explained(story.about or story.site)
+        lines[:] = [f"{e.get('guard', '')} {e['text']}".strip() for e in town.events(since_s)]
+        lines.extend(await town.explained(about))
         return next((line for line in lines if all(w in line for w in words)), None)
 
     try:
         return str(await until(found, REASON_WITHIN_S, 0.3, what=f"it is said: {words}"))
-    except BaseException:
-        for event in town.events(since_s):
-            print(event["type"], event.get("guard", ""), event["text"])  # noqa: T201
-        print("\n".join(await town.explained(story.about or story.site)))  # noqa: T201
+    except pytest.fail.Exception as late:
+        late.add_note("\n".join(lines))
         raise
 
 
 def check(town: Town, story: Story, begun_s: float) -> None:
     """No more changes than the story has: each server went out and in once."""
+    path = ((story.wanted,) if story.leaves else ()) if story.path is None else story.path
     for server in SERVERS:
         seen = town.watch.since(server, begun_s)
-        expected = [ALL, story.wanted, ALL] if story.leaves else [ALL]
-        if story.afterwards:
-            expected = [*expected[:-1], ALL - story.afterwards, ALL]
-            expected = expected if story.leaves else [ALL, ALL - story.afterwards, ALL]
-        assert seen == expected, f"{server}: {[sorted(s) for s in seen]}"
+        expected = [ALL, *path, *([ALL] if path else [])]
+        assert server in story.forgets or seen == expected, f"{server}: {seen}"
 
 
 def begin(town: Town) -> None:

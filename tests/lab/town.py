@@ -102,9 +102,10 @@ class Town:
         return all(self.watch.now(server) == sites for server in which or SERVERS)
 
     async def is_whole(self) -> bool:
-        """Every site up and in, everywhere."""
+        """Every site up and in, everywhere, by every aspect."""
         rows = (await self.get("/v1/sites")).get("sites", [])
-        fine = [r for r in rows if r["state"] == "up" and r["traffic"] == "in"]
+        up = [r for r in rows if all(a["state"] == "up" for a in r["aspects"])]
+        fine = [r for r in up if r["state"] == "up" and r["traffic"] == "in"]
         return len(fine) == len(SITES) and self.serves(ALL)
 
     async def whole(self, limit_s: float = WHOLE_WITHIN_S) -> None:
