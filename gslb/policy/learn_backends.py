@@ -140,6 +140,8 @@ def backend_failed(world: World, seen: BackendFailed, ledger: Ledger) -> World:
     elif view.error is None:
         ledger.say(EventKind.BACKEND, f"{view.name}: {seen.error}", backend=view.name)
     rest_s = min(2.0**view.fails, REST_MAX_S)
+    if seen.fenced and seen.plan is not None and seen.plan.leaves is not None:
+        view = replace(view, seq=seen.plan.leaves.seq - 1)  # Nothing of it was written.
     view = replace(
         view,
         known=False,
@@ -169,8 +171,10 @@ def adopted(world: World, seen: Adopted, ledger: Ledger) -> World:
     text = f"{seen.owner} adopts {view.name}: {seen.reason}"
     ledger.say(EventKind.ADOPT, text, backend=view.name, owner=seen.owner)
     ledger.keep_conflict(view.name, None)
+    # What is left there then is above all that a twin of ours, with our instance, ever wrote.
+    seq = max(view.seq, 0 if view.generation is None else view.generation.seq)
     view = replace(view, conflict=None, takeover=view.generation, known=False, rest_until_s=0.0)
-    return put(world, view)
+    return put(world, replace(view, seq=seq))
 
 
 def in_conflict(view: BackendView, what: str, ledger: Ledger) -> BackendView:

@@ -98,8 +98,8 @@ def make_plan(
     """The plan for one backend in this term, fenced where the backend can compare."""
     assert world.epoch is not None
     fenced = spec_of(world, view).shape.fencing == "cas"
-    seq = view.seq + 1 if changes else max(view.seq, 0)
-    leaves = Generation(world.topology.cluster, world.instance, world.epoch, seq)
+    # A new term raises it too: whoever finds its own epoch there, and wrote nothing, has a twin.
+    leaves = Generation(world.topology.cluster, world.instance, world.epoch, view.seq + 1)
     return Plan(
         backend=view.name,
         epoch=world.epoch,

@@ -6,7 +6,15 @@ import pytest
 
 from gslb.domain.control import Mode
 from gslb.domain.health import Cause
-from gslb.domain.messages import Acknowledged, Adopted, Apply, PlanConfirmed, Read, Remembered
+from gslb.domain.messages import (
+    Acknowledged,
+    Adopted,
+    Apply,
+    BackendFailed,
+    PlanConfirmed,
+    Read,
+    Remembered,
+)
 from gslb.domain.topology import Drift
 from gslb.domain.traffic import Fencing, Generation
 from gslb.policy.explain_backend import explain_backend
@@ -56,12 +64,12 @@ def test_a_backend_is_read_before_it_is_changed_and_again_at_resync() -> None:
 
 def test_a_new_term_first_raises_the_generation_alone() -> None:
     life = dead(Life())
-    assert str(life.generation) == f"{OURS} 1 1"
+    assert str(life.generation) == f"{OURS} 1 2"
     life.lead(4)
     life.wait(1)
-    assert str(life.generation) == f"{OURS} 4 0"
+    assert str(life.generation) == f"{OURS} 4 1"
     assert life.plans[-1].changes == ()
-    assert life.plans[-1].expects == Generation("demo", "i1", 1, 1)
+    assert life.plans[-1].expects == Generation("demo", "i1", 1, 2)
     assert life.served == "us,ap"
 
 
@@ -75,11 +83,11 @@ def test_but_not_in_observe_nor_while_paused(why: str) -> None:
         life.set_pause()
     life.lead(4)
     life.wait(5)
-    assert str(life.generation) == f"{OURS} 1 1"
+    assert str(life.generation) == f"{OURS} 1 2"
     # While paused a person's change takes it along.
     life.say("drain", "us", skip=("min_sites",))
     life.wait(5)
-    assert str(life.generation) == f"{OURS} {'1 1' if why == 'observe' else '4 1'}"
+    assert str(life.generation) == f"{OURS} {'1 2' if why == 'observe' else '4 1'}"
 
 
 @pytest.mark.parametrize(
@@ -114,6 +122,29 @@ def test_what_is_not_ours_is_a_conflict_until_adopt(stands: str, what: str) -> N
     assert life.served == "us,ap"
 
 
+def test_a_term_that_stands_before_we_wrote_in_it_is_of_a_twin_with_our_store() -> None:
+    life = dead(Life())
+    life.generation = Generation("demo", "i1", 4, 1)
+    life.lead(4)
+    life.wait(5)
+    assert "its sequence 1 is above any that we wrote in epoch 4" in str(view(life).conflict)
+    life.tell(Adopted(backend=DNS, owner=KIM, reason="the other is gone"))
+    life.wait(5)
+    assert view(life).conflict is None
+    assert str(life.generation) == f"{OURS} 4 2", "above all that the twin wrote: it will see that"
+
+
+def test_what_was_fenced_was_never_written_so_the_same_number_there_is_a_twins() -> None:
+    life = dead(Life())
+    plan = life.plans[-1]
+    assert str(plan.leaves) == str(life.generation) == f"{OURS} 1 2"
+    life.tell(
+        BackendFailed(backend=DNS, epoch=1, error="NXRRSET says BIND", fenced=True, plan=plan)
+    )
+    life.wait(5)
+    assert "its sequence 2 is above any that we wrote" in str(view(life).conflict)
+
+
 @pytest.mark.parametrize("stands", ["demo i1 1 1", "demo i1 0 99"])
 def test_our_own_older_generation_is_gone_on_from(stands: str) -> None:
     life = dead(Life())
@@ -128,7 +159,7 @@ def test_a_lost_generation_is_made_again() -> None:
     life = dead(Life())
     life.generation = None
     life.wait(40)
-    assert str(life.generation) == f"{OURS} 1 1"
+    assert str(life.generation) == f"{OURS} 1 3"
     assert life.plans[-1].expects is None
     assert life.plans[-1].changes == ()
 

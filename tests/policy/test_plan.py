@@ -189,7 +189,7 @@ def test_a_plan_is_fenced_where_the_backend_can_compare() -> None:
     assert plan.reasons == ("because",)
     bump = make_plan(life.world, view, [], life.generation, ())
     assert bump.leaves is not None
-    assert bump.leaves.seq == 4
+    assert bump.leaves.seq == 5
     life.world = replace(life.world, topology=with_backend(life.topo, fencing=Fencing.TIME))
     plain = make_plan(life.world, view, [change], life.generation, ())
     assert (plain.expects, plain.leaves) == (None, None)
