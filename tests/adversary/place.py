@@ -57,6 +57,7 @@ class Gslb(Controller):
     async def start(self) -> None:
         env = os.environ | {"GSLB_FAULT_POINT": str(self.armed)}
         run = (*self.prefix, sys.executable, "-m", "gslb", "run", "--config", str(self.config))
+        run = (*run, "--history", str(self.folder / "history"))
         with (self.folder / "log").open("a") as log:
             self.process = await asyncio.create_subprocess_exec(*run, stderr=log, env=env)
         self.starts += 1

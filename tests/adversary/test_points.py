@@ -33,6 +33,8 @@ USUAL = {
     ("between_updates", "kill"),
     ("between_backends", "exception"),
 }
+HUNG_S = 120.0
+"""A plan that hangs is given up after 75 s."""
 MANY = [SERVICE, *(".".join(f"{n}{c * 50}" for c in "abc") + f".{ZONE}" for n in range(120))]
 """So long that not all of them fit into one update of 48 KiB."""
 
@@ -90,15 +92,15 @@ async def recovers(one: Gslb, place: Place, kind: str, stopped_s: float) -> None
 async def is_whole_again(one: Gslb, place: Place, paused: bool) -> None:
     """The plan that was broken is carried out; the words are kept; and all comes back."""
     out, word = ("eu", "eu") if paused else ("eu", "ap")
-    await place.serves(ALL - {out, word}, limit_s=120.0)
+    await place.serves(ALL - {out, word}, HUNG_S)
     await until(lambda: one.held_by_people(), 30, 0.2)
     assert await one.held_by_people() == {word}
     assert await one.paused() is paused
     await place.town.mend()
     if not paused:
-        await place.serves(ALL - {word})
+        await place.serves(ALL - {word}, HUNG_S)
     assert await one.undrain(word)
-    await place.serves(ALL)
+    await place.serves(ALL, HUNG_S)
     if paused:
         assert await one.paused()
         assert await one.tell("DELETE", "/v1/pause")
