@@ -1,0 +1,182 @@
+"""The faults: what a hurried change could do to the house, and where it must be noticed."""
+
+from dataclasses import dataclass
+
+POLICY = "tests/policy/test_{}.py"
+LOOP, STORIES, S3 = ("tests/controller", "tests/scenarios", "tests/probes/test_s3.py")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One text of one file replaced by another. `tests`: what is expected to notice."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+def _guard(name: str) -> Fault:
+    """The guard lets everything through."""
+    head = f"def _{name}(case: Case, move: Move) -> No | None:\n"
+    tests = (POLICY.format("guard"),)
+    return Fault(f"no-guard-{name}", "policy/guard.py", head, f"{head}    return None\n", tests)
+
+
+def _policy(name: str, room: str, old: str, new: str, *tests: str) -> Fault:
+    return Fault(name, f"policy/{room}.py", old, new, tuple(POLICY.format(t) for t in tests))
+
+
+GUARDS = tuple(
+    _guard(name)
+    for name in ("min_sites", "max_drained", "velocity", "not_sick", "paused", "vantage_blind")
+)
+EVIDENCE = (
+    _policy(
+        "shared-trouble-blames-a-site", "diagnose",
+        "    if not seen.down or aspect.base == \"quay.storage\" or aspect.scope is Scope.SHARED:",
+        "    if not seen.down or aspect.base == \"quay.storage\":", "diagnose", "shared",
+    ),
+    _policy(
+        "a-stale-track-counts", "judge",
+        "return Verdict.UNKNOWN if moment.reached(limit_s) else track.verdict",
+        "return track.verdict", "judge",
+    ),
+    _policy(
+        "slow-is-down", "judge",
+        "    if not aspect.slow_is_down or not _ok(seen) or seen.latency_s <= aspect.slow_s:",
+        "    if not _ok(seen) or seen.latency_s <= aspect.slow_s:", "judge",
+    ),
+    _policy(
+        "storage-false-everywhere-drains-one", "storage",
+        "    if len(falses) > 1:", "    if len(falses) > 9:", "storage",
+    ),
+    _policy(
+        "silence-is-believed-unasked", "silence",
+        "    if not said or (site in world.memories and world.memories[site].left):",
+        "    if True:", "silence",
+    ),
+    _policy(
+        "silence-with-nobody-else-reached", "silence",
+        "    if not _reaches_another(looks, site, first_s, (\"store.\", \"quay.front\")):",
+        "    if False:", "silence",
+    ),
+    _policy(
+        "what-never-passed-decides", "steer",
+        "    counted = [x for x in losses if not x.never_passed]", "    counted = list(losses)",
+        "steer", "guard",
+    ),
+    _policy(
+        "no-dwell", "steer",
+        "    moved = any([moment.reached(x.moves_at_s) for x in counted])",
+        "    moved = bool(counted)", "steer", "when_words_end", "guard",
+    ),
+    _policy(
+        "old-passes-count-as-fresh", "guard",
+        "        return fresh_since(", "        return True or fresh_since(", "guard",
+    ),
+    Fault(
+        "denied-is-a-fail", "probes/s3.py",
+        "    elif reply.status in (401, 403) or code in OUR_KEYS:", "    elif code in OUR_KEYS:",
+        (S3,),
+    ),
+    Fault(
+        "the-sentinel-is-not-compared", "probes/s3.py",
+        "        if sentinels.setdefault(name, digest) != digest:", "        if False:", (S3,),
+    ),
+)  # fmt: skip
+RETURNS = (
+    _policy(
+        "rise-is-ignored", "judge",
+        "        if track.rises >= aspect.rise and (", "        if track.rises >= 1 and (", "judge",
+    ),
+    _policy(
+        "quiet-is-ignored", "able",
+        "        if not moment.reached(last_s + wanted_s):", "        if False:", "able",
+    ),
+    _policy(
+        "the-last-resort-undoes-a-drain", "steer",
+        "    open_to = [p for p in places if not _drained_by_person(p) and not (",
+        "    open_to = [p for p in places if not (", "steer",
+    ),
+    _policy(
+        "an-override-ends-early", "believe",
+        "    gone = [o for o in world.overrides if moment.reached(o.ends_at_s)]",
+        "    gone = [o for o in world.overrides if moment.reached(o.ends_at_s - 600)]",
+        "when_words_end", "learn",
+    ),
+    _policy(
+        "a-restart-forgets", "learn_backends",
+        "        memories={**world.memories, **kept},", "        memories=world.memories,",
+        "learn", "step",
+    ),
+)  # fmt: skip
+WRITING = (
+    Fault(
+        "an-empty-answer-is-allowed", "domain/traffic.py",
+        '            raise ValueError(f"{self.name}: an empty answer is an outage")',
+        "            pass", ("tests/domain",),
+    ),
+    _policy(
+        "the-lease-has-run-out", "guard",
+        "    if case.moment.reached(case.world.lease_until_s):", "    if False:", "guard",
+    ),
+    Fault(
+        "sent-after-the-term", "controller/loop.py",
+        "                if plan.epoch != self.world.epoch or begun_s >= self.world.lease_until_s:",
+        "                if False:", (LOOP,),
+    ),
+    Fault(
+        "not-written-ahead", "controller/loop.py",
+        "                if not await self._save(order):\n                    return\n", "",
+        (LOOP,),
+    ),
+    _policy(
+        "an-answer-from-an-old-term", "learn_backends",
+        "    if seen.epoch != world.epoch:\n        return world  # an answer to a question of",
+        "    if False:\n        return world  # an answer to a question of", "learn", "act",
+    ),
+    _policy(
+        "no-read-after-a-failure", "learn_backends",
+        "        known=False,\n        busy=False,\n        fails=view.fails + 1,",
+        "        known=True,\n        busy=False,\n        fails=view.fails + 1,", "learn", "act",
+    ),
+    _policy(
+        "applied-on-noerror", "learn_backends",
+        "    return put(world, replace(view, busy=False, known=False))",
+        "    served = {c.pool.service: c.after for c in seen.plan.changes}\n"
+        "    served = {**(view.served or {}), **served}\n"
+        "    return _closed(world, replace(view, busy=False, served=served), ledger)",
+        "learn", "act",
+    ),
+    _policy(
+        "a-new-term-leaves-the-generation", "act",
+        "    ours = found is not None and (found.epoch < (world.epoch or 0) or taking_over)",
+        "    ours = found is not None and taking_over", "act",
+    ),
+    _policy(
+        "another-instance-is-overwritten", "act",
+        "    if found.instance != world.instance:", "    if False:", "act",
+    ),
+    _policy(
+        "a-cloned-store-goes-on", "act",
+        "    if found.epoch > world.epoch:", "    if False:", "act",
+    ),
+    _policy(
+        "drift-is-repaired-for-ever", "drift",
+        "    if not report and now_s - view.repaired.get(name, -HOUR_S) >= HOUR_S:",
+        "    if not report:", "act",
+    ),
+    Fault(
+        "no-fence-in-the-update", "backends/rfc2136.py",
+        "            message.present(at, TXT, f'\"{expects}\"')\n", "",
+        ("tests/backends/test_rfc2136.py",),
+    ),
+    Fault(
+        "an-unsigned-reply-is-believed", "backends/rfc2136.py",
+        "    if rcode != dns.rcode.NOERROR or not proven:", "    if rcode != dns.rcode.NOERROR:",
+        ("tests/backends/test_rfc2136.py",),
+    ),
+)  # fmt: skip
+FAULTS: tuple[Fault, ...] = (*GUARDS, *EVIDENCE, *RETURNS, *WRITING)
