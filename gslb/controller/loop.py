@@ -109,15 +109,18 @@ class Loop:
 
     def cycle(self) -> Sequence[Order]:
         """One step: no await in it, so nobody can slip in between."""
-        now, epoch = self.clock.now(), self.world.epoch
-        taken = step(self.world, self.inbox.take_all(), now)
+        now, epoch, seen = self.clock.now(), self.world.epoch, self.inbox.take_all()
+        self.passed_at_s = now.boot_s
+        due = self._wake_at_s is not None and now.boot_s >= self._wake_at_s
+        if not (seen or due):
+            return ()  # an empty step before its moment says nothing
+        taken = step(self.world, seen, now)
         self.world, self._wake_at_s = taken.world, taken.wake_at_s
         if epoch not in (None, self.world.epoch):
             for task in self._under_way:  # an order is good for its own term only
                 task.cancel()
         self._report(taken.events)
         self.pacer.poke()
-        self.passed_at_s = now.boot_s
         self._passed(self.clock.now().boot_s - now.boot_s, len(self.inbox))
         return taken.orders
 

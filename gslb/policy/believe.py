@@ -23,9 +23,10 @@ def believe(world: World, moment: Moment, ledger: Ledger) -> tuple[World, Looks]
     world = _clock(world, ledger)
     world = _ended(world, moment, ledger)
     looks = look(world, moment)
-    world = replace(world, blind=_blind(world, looks, moment))
-    if world.blind is not None:
+    blind = _blind(world, looks, moment)
+    if blind is not None:
         looks = unseen(looks)
+    world = world if blind == world.blind else replace(world, blind=blind)
     states, alarms = diagnose(world, looks, moment)
     states = {s: _same_or_new(world.states.get(s), state) for s, state in states.items()}
     for site, state in states.items():
@@ -35,8 +36,8 @@ def believe(world: World, moment: Moment, ledger: Ledger) -> tuple[World, Looks]
         alarms += _service_alarms(world, service, moment)
     alarms += drift.alarms(world)
     _say_alarms(world.alarms, alarms, ledger)
-    world = replace(world, alarms=alarms)
-    return _ramps_end(replace(world, settled=_settled(world, looks, moment)), moment, ledger), looks
+    world = replace(world, alarms=alarms, settled=_settled(world, looks, moment))
+    return _ramps_end(world, moment, ledger), looks
 
 
 def _clock(world: World, ledger: Ledger) -> World:
@@ -188,6 +189,8 @@ def _settled(world: World, looks: Looks, moment: Moment) -> bool:
 
 
 def _ramps_end(world: World, moment: Moment, ledger: Ledger) -> World:
+    if not any(m.ramps for m in world.memories.values()):
+        return world
     memories = dict(world.memories)
     for site, memory in world.memories.items():
         kept = tuple(r for r in memory.ramps if not _ramp_is_over(world, site, r[1], moment))

@@ -191,17 +191,18 @@ class _Drama:
             return
         lasts_s, who = self.dice.choice((1, 8, 20, 45)) * self.dice.random(), replica.who
         replica.freeze()
-        self._for(f"{replica.name} frozen", lasts_s, lambda: replica._thaw_if(who))
+        self._for(f"{replica.name} frozen", lasts_s, lambda: replica.thaw_if(who))
 
-    async def _freeze_at_send(self) -> None:
-        """Stopped after its last look at the lease, before the first byte is sent."""
+    async def _freeze_at_plan(self) -> None:
+        """Stopped while it saves its next plan, or after its last look at the lease."""
         replica = self._somebody()
-        trouble = f"{replica.name} stops at its next send"
+        trouble = f"{replica.name} stops at its next plan"
         if trouble not in self.scene.trouble:
-            replica.stop_before_send_s = self.dice.choice((2, 20, 40)) * self.dice.random()
+            where, lasts_s = self.dice.choice(("save", "send")), self.dice.choice((2, 20, 40))
+            replica.stops = (where, lasts_s * self.dice.random())
 
             def undo() -> None:
-                replica.stop_before_send_s = 0.0
+                replica.stops = ("", 0.0)
 
             self._for(trouble, 60, undo)
 
@@ -299,5 +300,5 @@ class _Drama:
         leading = [r for r in self.replicas if r.near is self.scene.shared.holder]
         return self.dice.choice(self.replicas + leading)
 
-    acts = (_site, _freeze, _freeze_at_send, _wire, _backend, _store, _wall, _restart, _word)
+    acts = (_site, _freeze, _freeze_at_plan, _wire, _backend, _store, _wall, _restart, _word)
     weights = (10, 3, 3, 4, 2, 1, 1, 2, 3)

@@ -15,7 +15,7 @@ from gslb.stores.memory import MemoryStore
 from tests.simulation.virtual import VirtualLoop
 
 T = TypeVar("T")
-BACKEND_DEADLINE_S = 3.0
+BACKEND_DEADLINE_S = 9.0
 
 
 @dataclass
@@ -69,8 +69,10 @@ class Wire:
 class FarStore:
     """`ports.Store` and `ports.Elector` over a wire; the callers bound their waits."""
 
-    def __init__(self, near: MemoryStore, wire: Wire, said: Callable[[], None]) -> None:
-        self.near, self.wire, self.said = near, wire, said
+    def __init__(
+        self, near: MemoryStore, wire: Wire, *, said: Callable[[], None], saving: Callable[[], None]
+    ) -> None:
+        self.near, self.wire, self.said, self.saving = near, wire, said, saving
         self.dead = False
 
     async def load(self) -> Kept:
@@ -84,6 +86,8 @@ class FarStore:
         if_epoch: int | None = None,
     ) -> int:
         puts = dict(puts)
+        if any(key.startswith("plan/") for key in puts):
+            self.saving()
 
         async def keep() -> int:
             before = self.near.shared.revision
@@ -123,18 +127,23 @@ class FarBackend:
         near: MemoryBackend,
         wire: Wire,
         *,
-        sent: Callable[[Plan], float],
+        sent: Callable[[Plan], bool],
         accepted: Callable[[Plan], None],
     ) -> None:
         self.near, self.wire, self.sent, self.accepted = near, wire, sent, accepted
         self.dead = False
+        self.term: Callable[[], int | None] = lambda: None
+        self.read_in: int | None = None
+        """The term in which the last answer was asked for."""
 
     async def read(self, pools: Sequence[Pool]) -> Reading:
-        return await self._ask(lambda: self.near.read(pools))
+        asked_in = self.term()
+        reading = await self._ask(lambda: self.near.read(pools))
+        self.read_in = asked_in
+        return reading
 
     async def apply(self, plan: Plan) -> None:
-        stop_s = self.sent(plan)
-        if stop_s:  # stopped between the last look at the lease and the first byte
+        if self.sent(plan):  # stopped between the last look at the lease and the first byte
             await asyncio.sleep(0)
 
         async def carry_out() -> None:

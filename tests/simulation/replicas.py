@@ -160,7 +160,8 @@ class Replica:
         self.near: MemoryStore | None = None
         self.starts = 0
         self.frozen = False
-        self.stop_before_send_s = 0.0
+        self.stops: tuple[str, float] = ("", 0.0)
+        """Where its next plan stops it (`save`, `send`), and for how long."""
         self.loop: Loop | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -170,13 +171,13 @@ class Replica:
         self.who = f"{self.name}{self.starts}"
         scene = self.scene
         self.near = MemoryStore(1000, scene.shared)
-        self.store = FarStore(self.near, self.to_store, scene.tell_words)
+        self.store = FarStore(self.near, self.to_store, said=scene.tell_words, saving=self._saving)
         self.far = FarBackend(
             scene.backend, self.to_backend, sent=self._sent, accepted=self._accepted
         )
         self.history = History(scene.lines.append, self.who, self.clock)
         world = World(topology=scene.topology, started_s=self.clock.now().boot_s)
-        self.loop = Loop(
+        self.loop = loop = Loop(
             world,
             self.clock,
             self.store,
@@ -186,6 +187,7 @@ class Replica:
             observers=[self.history.call],
             passed=self._passed,
         )
+        self.far.term = lambda: loop.world.epoch
         found = make_probes(scene.town, scene.topology)
         probes: dict[Any, Probe] = {
             k: Lying(p, random.Random(self.dice.random()), scene.lies) for k, p in found.items()
@@ -256,17 +258,27 @@ class Replica:
     def _passed(self, seconds: float, waiting: int) -> None:
         self.scene.steps += 1
 
-    def _sent(self, plan: Plan) -> float:
+    def _saving(self) -> None:
+        self._stop_at("save")
+
+    def _sent(self, plan: Plan) -> bool:
         """Is it sent by one that has the lease, by the clock of the store?"""
         if self.near is not None and not self.near.leads(plan.epoch) and not self.store.dead:
             raise Bad(f"{self.who} sends a plan of epoch {plan.epoch} without the lease")
-        stop_s, self.stop_before_send_s = self.stop_before_send_s, 0.0
-        if stop_s:
-            self.freeze()
-            virtual().call_later(stop_s, self._thaw_if, self.who, context=context_of(""))
-        return stop_s
+        if self.far.read_in != plan.epoch:
+            raise Bad(f"{self.who} plans in epoch {plan.epoch} on an answer of {self.far.read_in}")
+        return self._stop_at("send")
 
-    def _thaw_if(self, who: str) -> None:
+    def _stop_at(self, place: str) -> bool:
+        where, lasts_s = self.stops
+        if place != where:
+            return False
+        self.stops = ("", 0.0)
+        self.freeze()
+        virtual().call_later(lasts_s, self.thaw_if, self.who, context=context_of(""))
+        return True
+
+    def thaw_if(self, who: str) -> None:
         if who == self.who and self.frozen:
             self.thaw()
 
