@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import click
 
 from gslb import __version__
-from gslb.cli import commands, control, local, plan
+from gslb.cli import commands, control, emergency, local, plan
 from gslb.cli.client import INTERRUPTED, Client, Stop
 from gslb.cli.render import Face, Group
 from gslb.cli.report import report
@@ -67,7 +67,14 @@ def completion(shell: str) -> None:
     click.echo(kind(cli, {}, "gslb", "_GSLB_COMPLETE").source())
 
 
-for each in (*commands.COMMANDS, *control.COMMANDS, *plan.COMMANDS, *local.COMMANDS, report):
+for each in (
+    *commands.COMMANDS,
+    *control.COMMANDS,
+    *plan.COMMANDS,
+    *local.COMMANDS,
+    emergency.emergency,
+    report,
+):
     cli.add_command(each)
 
 

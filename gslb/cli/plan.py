@@ -9,10 +9,10 @@ from gslb.cli.client import CANNOT_TELL, FAILED, PENDING, USAGE, Body, Client, S
 from gslb.cli.render import Command, Face, clean, some
 
 FATES = {
-    "goes": "is written",
-    "would": "is only shown: the mode is observe",
+    "goes": "written at once",
+    "would": "only shown: the mode is observe",
     "waits": "waits for a person: gslb confirm {digest} --reason …",
-    "rests": "stays as others made it: gslb ack {backend} --reason …",
+    "rests": "left as others made it: gslb ack {backend} --reason …",
 }
 LOOK_S = 90.0
 
@@ -114,7 +114,10 @@ def _look(face: Face, row: Body, vantage: str, verbose: bool) -> None:
     bad = [f for f in row["findings"] if f["outcome"] != "pass"]
     why = "; ".join(dict.fromkeys(f"{f['aspect']}: {f['cause']} {f['detail']}" for f in bad))
     told = f"{row['outcome']} in {_ms(row['took_s'])}, seen from {vantage}"
-    face.say(clean(f"{row['probe']:<18} {told}" + (f"   {steps}" if steps else "")))
+    line = clean(f"{row['probe']:<18} {told}   {steps}").rstrip()
+    face.say(line if len(line) <= face.width else clean(f"{row['probe']:<18} {told}"))
+    if len(line) > face.width:
+        _wrapped(face, " ", steps)
     for f in row["findings"] if verbose else ():
         cause = f"  {f['cause']}: {f['detail']}" if f["cause"] else ""
         face.say(clean(f"  {f['aspect']:<16} {f['outcome']:<5} {_ms(f['latency_s'])}{cause}"))

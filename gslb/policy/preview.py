@@ -145,7 +145,7 @@ def _words(world: World, w: Weighed, sites: Collection[SiteName] | None) -> list
             site=r.site,
             figures=r.figures,
             skippable=skippable(r.guard),
-            next=_way_on(r, _digest(world, w)),
+            next=_way_on(world, r, _digest(world, w)),
         )
         for r in w.let.refusals
         if sites is None or r.site in sites
@@ -169,11 +169,12 @@ def _words(world: World, w: Weighed, sites: Collection[SiteName] | None) -> list
     return found
 
 
-def _way_on(r: Refusal, waits: str | None) -> str:
+def _way_on(world: World, r: Refusal, digest: str | None) -> str:
     who = r.site or "what nobody configured"
     if r.leaving:
         stays = f"{who} stays in {r.service} at {r.backend}, GslbDrainRefused fires"
-        return f"{stays}; gslb confirm {waits} --reason … lets it go" if waits else stays
+        waits = any(p.digest == digest for p in world.waiting.values())
+        return f"{stays}; gslb confirm {digest} --reason … lets it go" if waits else stays
     return f"{who} stays as it is in {r.service} at {r.backend} until that is over"
 
 
