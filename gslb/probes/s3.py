@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import os
 import re
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -84,6 +85,7 @@ class S3:
             self._bucket_url = settings.endpoint.replace("://", f"://{settings.bucket}.")
         self._folder = _joined(settings.prefix.strip("/"), "gslb", settings.cluster)
         self._busy: set[int] = set()
+        self._sent: deque[bytes] = deque(maxlen=64)
 
     async def run(self) -> Seen:
         """Both chains; `store.list` only where reading passes."""
@@ -134,6 +136,7 @@ class S3:
                 _expect(reply, "delete")
         finally:
             self._busy.discard(slot)
+            self._sent.append(content)
 
     async def _compare(self, chain: Chain, key: str, content: bytes) -> None:
         reply = await self._step(chain, "get", "GET", key)
@@ -145,6 +148,8 @@ class S3:
         if reply.status == 404 and _code(reply) != "NoSuchBucket":
             raise WireError(Cause.IO, "get: what was written is not there")
         _expect(reply, "get")
+        if reply.body in self._sent:  # a store that hung carries out what we gave up long ago
+            raise WireError(Cause.TIMEOUT, "get: an earlier write of ours came late")
         if reply.body != content:
             raise WireError(Cause.IO, "get: what was written came back changed")
 

@@ -273,6 +273,30 @@ async def test_what_comes_back_changed_is_a_lost_write(wire: Wire, tmp_path: Pat
     assert told(seen)["store.list"] == "fail mismatch"
 
 
+async def test_a_write_that_was_given_up_and_comes_late_is_no_lost_write(
+    wire: Wire, tmp_path: Path
+) -> None:
+    puts: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            if head.startswith(b"PUT") and b"/probe-a " in head:
+                puts.append(await reader.readexactly(32))
+                if len(puts) == 1:
+                    continue  # hangs, and is carried out after the second
+            writer.write(page(200, puts[0] if b"/probe-a " in head else b"kept"))
+            await writer.drain()
+
+    async with server(talk) as port:
+        settings = Bench(f"http://127.0.0.1:{port}/quay", tmp_path, wire, timeout_s=0.5).settings
+        async with open_s3(settings, wire) as probe:
+            assert told(await probe.run())["store.write"] == "fail timeout"
+            seen = await probe.run()
+    assert len(puts) == 2
+    assert told(seen)["store.write"] == "fail timeout"
+    assert found(seen, "store.write").detail == "get: an earlier write of ours came late"
+
+
 async def test_the_list_can_be_left_out(bench: Bench) -> None:
     assert await bench.say(list=False) == both("pass")
 
