@@ -191,8 +191,9 @@ def overview(world: World, now: Now, cluster: str, replica: str) -> Json:
     body["sites"] = [site(world, s.name, now, whole=False) for s in world.topology.sites]
     body["services"] = counts(services)
     body["backends"] = [backend(world, v, now, whole=False) for v in world.backends.values()]
-    last = world.spreads[-1:]
-    body["seen"] = seen(world, (*(s for s in world.spreads[:-1] if not s.done), *last))
+    last = world.spreads[-1] if world.spreads else None
+    under_way = (s for s in world.spreads if not s.done or (s is last and s.waiting))
+    body["seen"] = seen(world, under_way)
     return body | {"waiting": [plan(p) for p in world.waiting.values()]}
 
 

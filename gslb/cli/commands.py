@@ -172,17 +172,17 @@ def explain(face: Face, name: str) -> None:
         return
     body = reply.body
     for line in body["headline"]:
-        face.say(clean(line))
+        face.tell("", clean(line), 0)
     for number, section in enumerate(body["sections"], 1):
         face.say() if number == 1 else None
         head = f"{number} {section['title']}"
         for line in section["lines"] or ["-"]:
-            face.say(clean(f"{head:<11} {line}"))
+            face.tell(head, clean(line))
             head = ""
     if body["next"]:
-        face.say(clean(f"{'next':<11} {body['next']}"))
+        face.tell("next", clean(body["next"]))
     if body["you_can"]:
-        face.say(clean(f"{'you can':<11} {'   '.join(body['you_can'])}"))
+        face.tell("you can", clean("   ".join(body["you_can"])))
 
 
 def _named(client: Client, name: str) -> tuple[str, str]:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,6 +42,12 @@ class Face:
     def say(self, text: str = "") -> None:
         """A line of data, to stdout."""
         click.echo(_fitting(text, sys.stdout), color=self._colours())
+
+    def tell(self, head: str, text: str, indent: int = 12) -> None:
+        """A line of data after its head, which goes on below itself where it is too long."""
+        lines = textwrap.TextWrapper(self.width, f"{head:<{indent}}", " " * indent)
+        lines.break_long_words = lines.break_on_hyphens = False
+        self.say(lines.fill(text))
 
     def talk(self, text: str) -> None:
         """A line for the person, to stderr."""

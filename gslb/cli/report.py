@@ -38,15 +38,16 @@ def report(face: Face, begin: str, objective: float) -> None:
     if face.give(Reply(json.dumps(body), body), [row["plan"] for row in rows]):
         return
     lines = [
-        (face.clock(row["at"]), clean(row["change"]), *_cells(row["took"]), clean(row["by"]))
+        (face.clock(row["at"]), *_cells(row["took"]), clean(row["change"]), clean(row["by"]))
         for row in rows
     ]
     for name in ("median", "p95") if len(rows) > 1 else ():
-        lines.append(("", name, *_cells({k: v[name] for k, v in stages.items()}), ""))
+        lines.append((name, *_cells({k: v[name] for k, v in stages.items()}), "", ""))
     if lines:
-        face.table(("AT", "CHANGE", "TOTAL", *HEADS, "BY"), lines)
+        face.table(("AT", "TOTAL", *HEADS, "CHANGE", "BY"), lines)
     told = f"{held} of {some(len(fails), 'failover')} within {objective:g} s of the first fail"
-    face.say(f"{some(len(rows), 'change')} since {begin}; {told}. Times in seconds.")
+    told = told if fails else "no failover among them"
+    face.say(f"{some(len(rows), 'change')} since {begin} (times in s); {told}.")
 
 
 def _journal(client: Client, kind: str, begin: str) -> Iterator[Body]:

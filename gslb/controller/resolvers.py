@@ -32,6 +32,6 @@ async def _ask(loop: Loop, look_up: LookUp, resolver: str, names: Sequence[Servi
             for name in names:
                 found[name] = await look_up(resolver, name)
     except (WireError, TimeoutError) as failed:
-        error = str(failed) or error
+        error = str(failed).split(": ", 1)[-1] or error  # it is told beside the resolver's name
     at_s = loop.clock.now().boot_s
     loop.put(ResolverAnswered(resolver=resolver, answers=found, error=error, at_s=at_s))
