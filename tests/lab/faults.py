@@ -142,7 +142,7 @@ def filtered(site: str, *rules: str) -> Fault:
 
 
 def store_dropped(site: str) -> Fault:
-    return filtered(site, f"iifname e0 tcp dport {PORT} drop")
+    return filtered(site, f"tcp dport {PORT} drop")
 
 
 def cut(node: str) -> Fault:

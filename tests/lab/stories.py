@@ -14,7 +14,7 @@ FRONT = Sight(aspect="quay.front")
 SILENT_FRONT = Sight(aspect="quay.front", silent=True)
 QUAY = Sight(aspect="quay.storage", answer_s=3.0)
 SHARED = Sight(aspect="quay.database", answer_s=1.0)
-RESET = f.filtered("us", f"iifname e0 tcp dport {PORT} reject with tcp reset")
+RESET = f.filtered("us", f"tcp dport {PORT} reject with tcp reset")
 OUR_PATH = f.filtered("us", f"ip saddr CTL tcp dport {PORT} drop")
 US, AP = frozenset({"us"}), frozenset({"ap"})
 
@@ -74,7 +74,7 @@ ON_RGW = (
     ),
     out("site-cut-off", "us", f.cut("us"), SILENT_FRONT, "us at dns", "after 2 s"),
     still("our-clock-wrong", "us", f.clock_shifted, WRITE, "403 RequestTimeTooSkewed"),
-    still("our-key-wrong", "us", f.key_wrong("us"), WRITE, "403", "this never drains"),
+    still("our-key-wrong", "us", f.key_wrong("us"), WRITE, "403 SignatureDoesNotMatch"),
 )
 ON_RCLONE = (
     out("rclone-killed", "eu", f.store_killed("eu"), SILENT, "eu at dns", ": connection refused"),

@@ -17,12 +17,13 @@ from typing import Any
 import yaml
 
 from gslb.cli.client import Client, Stop
-from tests.kit import need, until
+from tests.kit import missing, need, until
 from tests.lab import servers
 from tests.lab.network import Network, network
 from tests.lab.processes import Process
 from tests.lab.stores import OURS, PORT, LabStore, Rclone, Rgw
 from tests.lab.watch import Watch, boot_s, watching
+from tests.real.ceph import need_ceph
 
 STORES = {"eu": "rclone", "us": "rgw", "ap": "relayed"}
 """ap's rclone stands behind a relay, which can be slow, drip, and fail every second request."""
@@ -32,7 +33,7 @@ SERVICE = servers.SERVICE
 SERVERS = ("bind", "nsd", "edge")
 QUAY_PACE = 0.2
 """Of Quay's own times: its nginx waits 12 s, and 5 tries at a store take up to 3 s."""
-FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+FAKETIME = "*/faketime/libfaketime.so.1"
 WHOLE_WITHIN_S = 100.0
 
 
@@ -119,6 +120,7 @@ class Town:
 @asynccontextmanager
 async def town(folder: Path) -> AsyncIterator[Town]:
     """All of it, the controller too, whole and in."""
+    need_ceph()
     async with AsyncExitStack() as stack:
         net = await stack.enter_async_context(network(*SITES, "ns1", "ns2", "ctl"))
         for site in SITES:
@@ -196,9 +198,8 @@ def plan(folder: Path, net: Network) -> Town:
 def clock(folder: Path) -> dict[str, str]:
     """The controller's wall clock runs by a file, which a story may change; no other clock does."""
     (folder / "clock").write_text("+0")
-    if not Path(FAKETIME).exists():
-        return {}
-    fake = {"LD_PRELOAD": FAKETIME, "DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "1"}
+    library = next(Path("/usr/lib").glob(FAKETIME), None) or missing("libfaketime is not installed")
+    fake = {"LD_PRELOAD": str(library), "DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "1"}
     return fake | {"FAKETIME_TIMESTAMP_FILE": str(folder / "clock")}
 
 
