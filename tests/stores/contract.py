@@ -44,6 +44,13 @@ class Contract:
         assert (await store.load()).documents == {"control/mode": {"mode": "live"}}
         assert await store.commit({"control/mode": {"mode": "observe"}}, if_revision=1) == 2
 
+    async def test_a_commit_of_another_term_changes_nothing(self, store: Store) -> None:
+        with pytest.raises(StoreConflict, match="term 1"):
+            await store.commit({"plan/dns": {}}, if_epoch=2)
+        assert (await store.load()).documents == {}
+        await store.commit({"plan/dns": {}}, if_epoch=1)
+        assert (await store.load()).documents == {"plan/dns": {}}
+
     async def test_nobody_holds_on_to_what_is_in_the_store(self, store: Store) -> None:
         document = {"tags": ["a"]}
         await store.commit({"memory/eu": document})
