@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 POLICY = "tests/policy/test_{}.py"
-LOOP, STORIES, S3 = ("tests/controller", "tests/scenarios", "tests/probes/test_s3.py")
+LOOP, TERM = "tests/controller/test_loop.py", "tests/controller/test_term.py"
+S3 = "tests/probes/test_s3.py"
 
 
 @dataclass(frozen=True)
@@ -104,12 +105,11 @@ RETURNS = (
         "an-override-ends-early", "believe",
         "    gone = [o for o in world.overrides if moment.reached(o.ends_at_s)]",
         "    gone = [o for o in world.overrides if moment.reached(o.ends_at_s - 600)]",
-        "when_words_end", "learn",
+        "doubt",
     ),
     _policy(
         "a-restart-forgets", "learn_backends",
-        "        memories={**world.memories, **kept},", "        memories=world.memories,",
-        "learn", "step",
+        "        memories={**world.memories, **kept},", "        memories=world.memories,", "doubt",
     ),
 )  # fmt: skip
 WRITING = (
@@ -125,7 +125,12 @@ WRITING = (
     Fault(
         "sent-after-the-term", "controller/loop.py",
         "                if plan.epoch != self.world.epoch or begun_s >= self.world.lease_until_s:",
-        "                if False:", (LOOP,),
+        "                if False:", (TERM,),
+    ),
+    Fault(
+        "newer-words-are-not-asked-for", "controller/loop.py",
+        "                    if_revision=order.revision,", "                    if_revision=None,",
+        (LOOP,),
     ),
     Fault(
         "not-written-ahead", "controller/loop.py",
@@ -135,20 +140,19 @@ WRITING = (
     _policy(
         "an-answer-from-an-old-term", "learn_backends",
         "    if seen.epoch != world.epoch:\n        return world  # an answer to a question of",
-        "    if False:\n        return world  # an answer to a question of", "learn", "act",
+        "    if False:\n        return world  # an answer to a question of", "doubt",
     ),
     _policy(
         "no-read-after-a-failure", "learn_backends",
         "        known=False,\n        busy=False,\n        fails=view.fails + 1,",
-        "        known=True,\n        busy=False,\n        fails=view.fails + 1,", "learn", "act",
+        "        known=True,\n        busy=False,\n        fails=view.fails + 1,", "doubt",
     ),
     _policy(
         "applied-on-noerror", "learn_backends",
         "    return put(world, replace(view, busy=False, known=False))",
         "    served = {c.pool.service: c.after for c in seen.plan.changes}\n"
         "    served = {**(view.served or {}), **served}\n"
-        "    return _closed(world, replace(view, busy=False, served=served), ledger)",
-        "learn", "act",
+        "    return _closed(world, replace(view, busy=False, served=served), ledger)", "learn",
     ),
     _policy(
         "a-new-term-leaves-the-generation", "act",
@@ -176,7 +180,7 @@ WRITING = (
     Fault(
         "an-unsigned-reply-is-believed", "backends/rfc2136.py",
         "    if rcode != dns.rcode.NOERROR or not proven:", "    if rcode != dns.rcode.NOERROR:",
-        ("tests/backends/test_rfc2136.py",),
+        ("tests/backends/test_unsigned.py",),
     ),
 )  # fmt: skip
 FAULTS: tuple[Fault, ...] = (*GUARDS, *EVIDENCE, *RETURNS, *WRITING)
