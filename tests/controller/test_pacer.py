@@ -9,7 +9,7 @@ import pytest
 from gslb.controller.pacer import Pacer
 from gslb.domain.health import Cause, Finding, Outcome, Seen, Suspicion
 from gslb.domain.messages import Input, ProbeRan, ProbeUnanswered
-from gslb.domain.topology import Family, SiteName
+from gslb.domain.topology import Family, ProbeId, SiteName
 from gslb.domain.world import World
 from tests.simulation.town import LoopClock, topology
 
@@ -136,3 +136,15 @@ async def test_what_did_not_change_in_a_reload_keeps_its_pace() -> None:
         assert other.begun == 0
         await asyncio.sleep(0.5)
     assert other.begun == 1
+
+
+async def test_a_run_for_whoever_asks_is_told_to_nobody_else() -> None:
+    bench, probe, hung = Bench(), Slow(), Slow(takes_s=1e6)
+    async with pacing(bench, store=probe, **{"quay.front": hung}):
+        await asyncio.sleep(0.5)
+        before = list(bench.inputs)
+        seen = await bench.pacer.once(ProbeId("eu/store"))
+        assert [f.outcome for f in seen.findings] == [Outcome.PASS]
+        assert bench.inputs == before
+        late = await bench.pacer.once(ProbeId("eu/quay.front"))
+        assert {f.cause for f in late.findings} == {Cause.TIMEOUT}
