@@ -41,6 +41,7 @@ TIMING = {
     "ramp": [100],
     "resync": "2s",
     "dwell_path": "2s",
+    "timeout": "3s",
 }
 LIMITS = {"min_sites": 1, "changes_per_hour": 0, "change_window": "1s"}
 RESTART_S = 60.0

@@ -106,6 +106,7 @@ async def test_of_a_copied_state_one_stops_for_good_and_says_so(
         await place.serves(ALL)
         assert not await conflict(winner)
         assert len(sent(loser)) == sent_before
+        await until(lambda: has_read(loser, place), 30, 0.2, what="it takes over from what it read")
         code, said = await loser.gslb("adopt", "dns", "--reason", "the other is gone", "--yes")
         assert code == 0, said
         try:
@@ -116,6 +117,12 @@ async def test_of_a_copied_state_one_stops_for_good_and_says_so(
         assert not await conflict(loser)
         assert await loser.drain("us")
         await place.serves(ALL - {"us"})
+
+
+async def has_read(one: Gslb, place: Place) -> bool:
+    """Does it know the generation that stands there now?"""
+    backends = (await one.get("/v1/backends")).get("backends", [])
+    return [b.get("generation") for b in backends] == [" ".join(await place.generation())]
 
 
 async def place_is_raised(place: Place, serial: int) -> bool:
