@@ -22,6 +22,7 @@ from tests.simulation.town import (
     make_loop,
     topology,
 )
+from tests.simulation.virtual import live
 
 SEEDS = int(os.environ.get("GSLB_SEEDS", "200"))
 PARTS = 10
@@ -121,11 +122,5 @@ async def one_life(seed: int, listed: bool) -> None:
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_whole_site_is_back_within_a_minute_whatever_broke(part: int) -> None:
-    import looptime
-
     for seed in range(part, SEEDS, PARTS):
-        loop = looptime.new_event_loop(noop_cycles=2)
-        try:
-            loop.run_until_complete(one_life(seed, listed=seed % 3 == 0))
-        finally:
-            loop.close()
+        live(one_life(seed, listed=seed % 3 == 0))
