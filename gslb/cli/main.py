@@ -25,7 +25,7 @@ ENVIRONMENT = """\
                    else http://127.0.0.1:8080)
   GSLB_TOKEN_FILE  a file with the token; GSLB_TOKEN: the token itself (for CI)
   GSLB_CACERT      whom to trust over https; GSLB_CERT, GSLB_KEY: our own certificate
-  GSLB_CONFIG      the configuration of `run` and `check` (default: /etc/gslb/gslb.yml)
+  GSLB_CONFIG      the configuration of run, check and emergency (default: /etc/gslb/gslb.yml)
   GSLB_OUTPUT      table, json, yaml or name
   GSLB_ACCESSIBLE  1: one fact a line, no columns, no redraws; NO_COLOR: no colours"""
 GUARDS_HEAD = """\

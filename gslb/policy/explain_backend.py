@@ -78,6 +78,7 @@ def explain_backend(world: World, name: BackendName, now: Now) -> Explanation:
     services = [s for s in world.topology.services if name in s.via]
     pending = sum(not same((view.served or {}).get(s), answer) for s, answer in view.wanted.items())
     word = "as planned" if not pending and not view.error else f"{pending} answers not as planned"
+    word = "in conflict" if view.conflict is not None else word
     return Explanation(
         kind="backend",
         name=name,

@@ -20,6 +20,12 @@ from gslb.policy.outcome import digest_of
 from gslb.policy.plan import change_of, skippable
 
 ASSUMED = AspectName("assumed")
+WAYS = {
+    "foreign": "gslb adopt {backend} --reason …",
+    "ack": "gslb ack {site} --reason …",
+    "paused": "gslb resume",
+}
+"""What a person can say to a guard that waits for one."""
 
 
 def preview(
@@ -175,7 +181,8 @@ def _way_on(world: World, r: Refusal, digest: str | None) -> str:
         stays = f"{who} stays in {r.service} at {r.backend}, GslbDrainRefused fires"
         waits = any(p.digest == digest for p in world.waiting.values())
         return f"{stays}; gslb confirm {digest} --reason … lets it go" if waits else stays
-    return f"{who} stays as it is in {r.service} at {r.backend} until that is over"
+    way = WAYS.get(r.guard, "until that is over").format(site=r.site, backend=r.backend)
+    return f"{who} stays as it is in {r.service} at {r.backend}: {way}"
 
 
 def _figures(rule: str, move: Move) -> str:
