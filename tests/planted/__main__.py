@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.planted.faults import FAULTS, Fault
-from tests.planted.planting import Found, copy_to, tested, tried
+from tests.planted.planting import Found, asked, copy_to, tried
 
 
 async def run(faults: Sequence[Fault], jobs: int, folder: Path) -> list[Found]:
@@ -16,7 +16,7 @@ async def run(faults: Sequence[Fault], jobs: int, folder: Path) -> list[Found]:
     copies = [copy_to(folder / str(n)) for n in range(jobs)]
     left = list(dict.fromkeys(test for fault in faults for test in fault.tests))
     sound = await asyncio.gather(
-        *(tested(copy, "(none)", left[n::jobs]) for n, copy in enumerate(copies) if left[n::jobs])
+        *(asked(copy, "(none)", left[n::jobs]) for n, copy in enumerate(copies) if left[n::jobs])
     )
     for one in sound:
         _say(one)

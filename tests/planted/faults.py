@@ -26,7 +26,10 @@ def _guard(name: str) -> Fault:
 
 
 def _policy(name: str, room: str, old: str, new: str, *tests: str) -> Fault:
-    return Fault(name, f"policy/{room}.py", old, new, tuple(POLICY.format(t) for t in tests))
+    """`tests`: `judge` is a file of tests, `act::test_what` one test in it."""
+    named = [(POLICY.format(file), one) for file, _, one in (t.partition("::") for t in tests)]
+    nodes = tuple("::".join(filter(None, n)) for n in named)
+    return Fault(name, f"policy/{room}.py", old, new, nodes)
 
 
 GUARDS = tuple(
@@ -116,7 +119,7 @@ WRITING = (
     Fault(
         "an-empty-answer-is-allowed", "domain/traffic.py",
         '            raise ValueError(f"{self.name}: an empty answer is an outage")',
-        "            pass", ("tests/domain",),
+        "            pass", ("tests/domain/test_values.py",),
     ),
     _policy(
         "the-lease-has-run-out", "guard",
@@ -130,12 +133,12 @@ WRITING = (
     Fault(
         "newer-words-are-not-asked-for", "controller/loop.py",
         "                    if_revision=order.revision,", "                    if_revision=None,",
-        (LOOP,),
+        (f"{LOOP}::test_a_newer_word_in_the_store_turns_a_plan_away_until_it_was_seen",),
     ),
     Fault(
         "not-written-ahead", "controller/loop.py",
         "                if not await self._save(order):\n                    return\n", "",
-        (LOOP,),
+        (f"{LOOP}::test_a_dead_store_is_drained_and_the_plan_was_written_ahead",),
     ),
     _policy(
         "an-answer-from-an-old-term", "learn_backends",
@@ -157,25 +160,29 @@ WRITING = (
     _policy(
         "a-new-term-leaves-the-generation", "act",
         "    ours = found is not None and (found.epoch < (world.epoch or 0) or taking_over)",
-        "    ours = found is not None and taking_over", "act",
+        "    ours = found is not None and taking_over",
+        "act::test_a_new_term_first_raises_the_generation_alone",
     ),
     _policy(
         "another-instance-is-overwritten", "act",
-        "    if found.instance != world.instance:", "    if False:", "act",
+        "    if found.instance != world.instance:", "    if False:",
+        "act::test_what_is_not_ours_is_a_conflict_until_adopt",
     ),
     _policy(
         "a-cloned-store-goes-on", "act",
-        "    if found.epoch > world.epoch:", "    if False:", "act",
+        "    if found.epoch > world.epoch:", "    if False:",
+        "act::test_what_is_not_ours_is_a_conflict_until_adopt",
     ),
     _policy(
         "drift-is-repaired-for-ever", "drift",
         "    if not report and now_s - view.repaired.get(name, -HOUR_S) >= HOUR_S:",
-        "    if not report:", "act",
+        "    if not report:",
+        "act::test_a_record_that_is_edited_again_stays_so_and_is_told_until_a_person_acknowledges",
     ),
     Fault(
         "no-fence-in-the-update", "backends/rfc2136.py",
         "            message.present(at, TXT, f'\"{expects}\"')\n", "",
-        ("tests/backends/test_rfc2136.py",),
+        ("tests/backends/test_rfc2136.py::TestBind::test_an_old_leader_is_refused",),
     ),
     Fault(
         "an-unsigned-reply-is-believed", "backends/rfc2136.py",

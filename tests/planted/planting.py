@@ -55,13 +55,13 @@ async def tried(folder: Path, fault: Fault) -> Found:
     path.write_text(planted(sound, fault))
     _forget(path)
     try:
-        return await tested(folder, fault.name, fault.tests)
+        return await asked(folder, fault.name, fault.tests)
     finally:
         path.write_text(sound)
         _forget(path)
 
 
-async def tested(folder: Path, name: str, tests: Sequence[str]) -> Found:
+async def asked(folder: Path, name: str, tests: Sequence[str]) -> Found:
     """Run tests in a copy, until the first that fails."""
     command = (sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header")
     own = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_"))}
