@@ -102,7 +102,7 @@ async def put_override(face: Face, request: web.Request, who: Principal) -> web.
     except StoreConflict as error:
         hint = 'repeat with "replace": true'
         raise ApiProblem(409, "Held by another", str(error), hint=hint) from error
-    made = face.promise(site, body.action, word.services)
+    made = face.promise(now.boot_s, site, body.action, word.services)
     answer |= {"operation": made.id, "version": kept.version}
     return show(answer, 202, etag=kept.version, Location=f"/v1/operations/{made.id}")
 
@@ -129,13 +129,13 @@ def _refused(site: SiteName, word: GuardWord, action: Action) -> ApiProblem:
 
 async def delete_override(face: Face, request: web.Request, who: Principal) -> web.Response:
     """Release what persons said, or what `?owner=` said; automation decides afterwards."""
-    site, world = face.site(request), face.world
+    site, world, now = face.site(request), face.world, face.now()
     who.need(Scope.DRAIN, site)
     match(request, version(world, site))
     owner = _owner(request.query.get("owner", ""))
     seen = Preview(changes=(), guards=())
     if owner is None or owner.kind is OwnerKind.PERSON:
-        seen = preview(world, face.now(), drop=(site,))
+        seen = preview(world, now, drop=(site,))
     answer: views.Json = {"operation": None, "preview": views.preview(world, seen)}
     answer |= {"effective": world.live()}
     if flag(request.query, "dry_run"):
@@ -143,7 +143,7 @@ async def delete_override(face: Face, request: web.Request, who: Principal) -> w
     gone = await face.operator.drop_override(site, owner)
     face.receiver.released(gone)
     held = [o for o in world.overrides if o.site == site and o.key not in {g.key for g in gone}]
-    made = face.promise(site, None)
+    made = face.promise(now.boot_s, site, None)
     answer |= {"operation": made.id, "released": [views.override(face.world, o) for o in gone]}
     answer |= {"still_held_by": [str(o.owner) for o in held]}
     return show(answer, 202, Location=f"/v1/operations/{made.id}")

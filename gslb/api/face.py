@@ -79,7 +79,7 @@ class Operation:
     action: Action | None
     services: tuple[ServiceName, ...]
     version: int
-    at_s: float = 0.0
+    asked_s: float
 
 
 @dataclass(slots=True)
@@ -120,11 +120,15 @@ class Face:
         return known("site", request.match_info["site"], found).name
 
     def promise(
-        self, site: SiteName, action: Action | None, services: tuple[ServiceName, ...] = ()
+        self,
+        asked_s: float,
+        site: SiteName,
+        action: Action | None,
+        services: tuple[ServiceName, ...] = (),
     ) -> Operation:
-        """Remember what was accepted (the last thousand)."""
-        version, at_s = self.world.version, self.now().boot_s
-        made = Operation(f"o-{next(self.numbers)}", site, action, services, version, at_s)
+        """Remember what was accepted (the last thousand), and when it was asked for."""
+        version, number = self.world.version, next(self.numbers)
+        made = Operation(f"o-{number}", site, action, services, version, asked_s)
         self.operations[made.id] = made
         if len(self.operations) > 1000:
             del self.operations[next(iter(self.operations))]
@@ -195,7 +199,7 @@ def progress(world: World, made: Operation) -> Json:
     moved = [
         s
         for s in world.spreads
-        if dict(s.stages).get("read_back", 0.0) >= made.at_s
+        if dict(s.stages).get("decided", 0.0) >= made.asked_s
         and any(
             moves(c, made.site) and c.pool.service in {x.name for x in here} for c in s.plan.changes
         )
