@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import dns.asyncquery
 import dns.exception
 import dns.message
+import dns.rcode
 
 from tests.kit import need, until
 
@@ -53,6 +54,9 @@ class Watch:
             except (OSError, dns.exception.DNSException):
                 await asyncio.sleep(EVERY_S)
                 continue
+            if said.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+                await asyncio.sleep(EVERY_S)
+                continue  # such as REFUSED: resolvers ask the next server
             self.asked += 1
             addresses = [str(r) for rrset in said.answer for r in rrset]
             answer = frozenset(self.sites[a] for a in addresses)
