@@ -20,56 +20,7 @@ USER = "quay"
 PROGRAMS = ("ceph", "ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "monmaptool", "curl")
 DAEMONS = ("mon", "osd", "rgw")
 CLASSES = "/usr/lib/x86_64-linux-gnu/rados-classes"
-CONF = """[global]
-fsid = {fsid}
-mon host = v2:127.0.0.1:{mon_port}
-public network = 127.0.0.0/8
-public addr = 127.0.0.1
-cluster addr = 127.0.0.1
-auth cluster required = none
-auth service required = none
-auth client required = none
-osd pool default size = 1
-osd pool default min size = 1
-mon allow pool size one = true
-mon warn on pool no redundancy = false
-osd pool default pg num = 8
-osd pool default pgp num = 8
-osd pool default pg autoscale mode = off
-osd crush chooseleaf type = 0
-mon data avail warn = 2
-mon data avail crit = 1
-mon osd full ratio = .97
-mon osd backfillfull ratio = .96
-mon osd nearfull ratio = .95
-run dir = {folder}/run
-admin socket = {folder}/run/$name.asok
-pid file = {folder}/run/$name.pid
-log file = {folder}/$name.log
-keyring = {folder}/keyring
-[mon]
-mon data = {folder}/mon
-mon cluster log file = {folder}/cluster.log
-mon initial members = a
-[osd]
-osd data = {folder}/osd
-osd objectstore = bluestore
-osd class dir = {classes}
-osd mclock skip benchmark = true
-bluestore block size = 4294967296
-osd memory target = 939524096
-osd max object name len = 256
-osd scrub begin hour = 0
-[client.rgw]
-rgw frontends = beast endpoint={address}:{rgw_port} tcp_nodelay=1
-rgw run sync thread = false
-rgw enable usage log = false
-rgw data = {folder}/rgw
-rgw thread pool size = 64
-rgw bucket quota ttl = 0
-ms mon client mode = crc
-keyring = /dev/null
-"""
+CONF = Path(__file__).with_name("ceph.conf").read_text()
 
 
 def need_ceph() -> None:

@@ -111,7 +111,7 @@ class StoreContract:
     ) -> None:
         settings = bench.settings.model_copy(update={"timeout_s": 1.0})
         async with open_s3(settings, bench.wire) as probe:
-            await until(lambda: passes(bench), limit_s=30, what="the store to pass")
+            await until(lambda: passes(bench), limit_s=60, what="the store to pass")
             store.freeze()
             try:
                 for _ in range(2):
@@ -120,7 +120,7 @@ class StoreContract:
                 store.thaw()
             after = told(await probe.run())
             assert set(after.values()) <= {"pass", "fail timeout"}
-        await until(lambda: passes(bench), limit_s=30, what="the store to pass again")
+        await until(lambda: passes(bench), limit_s=60, what="the store to pass again")
 
 
 class TestRclone(StoreContract):
