@@ -115,7 +115,8 @@ class Past:
         if theirs != who and theirs in self.replicas:
             return False
         lag_s = 0.0 if theirs == who else GRACE_S
-        return said + lag_s < at_s < min(word.gone_s, float(word.line.get("ends") or 1e18)) - lag_s
+        # Who learns a word decides by it in the same step: the same moment, in virtual time.
+        return said + lag_s <= at_s < min(word.gone_s, float(word.line.get("ends") or 1e18)) - lag_s
 
     def by_people(self, move: Move, site: str) -> bool:
         """Does a person's word (or a confirmation) move this site?"""
