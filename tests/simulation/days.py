@@ -130,9 +130,12 @@ class _Drama:
         """Everything is mended; every site must be back."""
         scene = self.scene
         scene.say("quiet: everything is mended, every word taken back")
+        for replica in self.replicas:
+            replica.stops = ("", 0.0)
         for site in SITES:
             self._mend(site)
         await asyncio.gather(*self.tasks)
+        await asyncio.sleep(40)  # who was stopped at a plan goes on
         await asyncio.sleep(5)
         while "words" in scene.trouble:
             with contextlib.suppress(StoreError):
@@ -195,16 +198,8 @@ class _Drama:
 
     async def _freeze_at_plan(self) -> None:
         """Stopped while it saves its next plan, or after its last look at the lease."""
-        replica = self._somebody()
-        trouble = f"{replica.name} stops at its next plan"
-        if trouble not in self.scene.trouble:
-            where, lasts_s = self.dice.choice(("save", "send")), self.dice.choice((2, 20, 40))
-            replica.stops = (where, lasts_s * self.dice.random())
-
-            def undo() -> None:
-                replica.stops = ("", 0.0)
-
-            self._for(trouble, 60, undo)
+        where, lasts_s = self.dice.choice(("save", "send")), self.dice.choice((2, 20, 40, 40))
+        self._somebody().stops = (where, lasts_s * self.dice.random())
 
     async def _wire(self) -> None:
         replica, dice = self._somebody(), self.dice

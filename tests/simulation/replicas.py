@@ -221,6 +221,7 @@ class Replica:
 
     def thaw(self) -> None:
         self.frozen = False
+        self.scene.trouble.discard(f"{self.name} stopped")
         self.scene.say("goes on", self.who)
         virtual().thaw(self.who)
 
@@ -274,6 +275,7 @@ class Replica:
         if place != where:
             return False
         self.stops = ("", 0.0)
+        self.scene.trouble.add(f"{self.name} stopped")
         self.freeze()
         virtual().call_later(lasts_s, self.thaw_if, self.who, context=context_of(""))
         return True
