@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,9 +20,12 @@ import dns.name
 import dns.rdatatype
 import yaml
 
+from gslb.config.load import load
 from gslb.demo.run import write_files
 from gslb.demo.town import ADDRESSES, Town, open_town
 from gslb.wire.dns import look_up
+from gslb.wiring.parts import KINDS
+from tests import history
 from tests.backends import nameservers
 from tests.backends.test_haproxy import Running as Balancer
 from tests.backends.test_haproxy import haproxy
@@ -168,6 +172,18 @@ class Place:
         one = Gslb(config, folder)
         self.controllers.append(one)
         return one
+
+    def violations(self) -> list[history.Violation]:
+        """What the judge finds in the history of the controllers and of what BIND served."""
+        lines = history.read([one.folder / "history" for one in self.controllers])
+        topology = load(self.controllers[0].config, KINDS).topology
+        lines.append({"t": 0.0, "who": "test", "kind": "config", **history.config_of(topology)})
+        since_s = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
+        told = {"who": "poller", "kind": "served", "server": "bind", "service": SERVICE}
+        for at_s, sites in self.watch.seen:
+            targets = sorted(ADDRESSES[site] for site in sites) or None
+            lines.append({"t": at_s + since_s, **told, "targets": targets})
+        return history.judge(lines)
 
     async def serves(self, sites: frozenset[str], limit_s: float = RESTART_S) -> None:
         """Until BIND and HAProxy serve exactly these, under each name."""

@@ -73,6 +73,7 @@ async def test_whatever_happens_at_a_point_what_is_served_is_wanted_and_words_ar
         await recovers(one, place, kind, 30.0 if pytestconfig.getoption("--long") else 3.0)
         await is_whole_again(one, place, paused)
         await place.serves(ALL)
+        assert place.violations() == []
 
 
 async def recovers(one: Gslb, place: Place, kind: str, stopped_s: float) -> None:
