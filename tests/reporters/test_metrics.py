@@ -184,6 +184,7 @@ def test_events_are_counted_and_their_words_never_become_labels(metrics: Metrics
     world = a_world()
     metrics.report(world, ())
     person = Owner(OwnerKind.PERSON, "kim")
+    stages = (("decided_s", 0.0), ("written_s", 0.5), ("read_back_s", 1.5))
     metrics.report(
         world,
         (
@@ -192,7 +193,8 @@ def test_events_are_counted_and_their_words_never_become_labels(metrics: Metrics
             event(EventKind.ANSWER, service=QUAY, backend=DNS, owner=person),
             event(EventKind.DRIFT, backend=DNS),
             event(EventKind.FENCED, backend=DNS),
-            event(EventKind.APPLIED, backend=DNS, figures=(("failover_s", 1.5),)),
+            event(EventKind.APPLIED, backend=DNS, figures=(("failover_s", 1.5), *stages)),
+            event(EventKind.SEEN, backend=DNS, figures=(*stages, ("seen_s", 9.0))),
         ),
     )
     found = seen(metrics, world)
@@ -202,6 +204,9 @@ def test_events_are_counted_and_their_words_never_become_labels(metrics: Metrics
     assert one(found, "backend_drift_total", backend=DNS) == 1
     assert one(found, "backend_fenced_writes_total", backend=DNS) == 1
     assert one(found, "failover_duration_seconds_sum", owner="auto") == 1.5
+    phases = {"detect": 0.0, "decide": 0.0, "apply": 0.5, "read_back": 1.0, "resolvers": 7.5}
+    for phase, seconds in phases.items():
+        assert one(found, "failover_phase_duration_seconds_sum", phase=phase) == seconds
     words = str(found)
     assert not [w for w in ("kim", "i-1", "192.0.2.1", "a text") if w in words]
 
