@@ -114,7 +114,7 @@ async def test_a_drain_waits_for_the_cache_of_a_resolver_and_not_for_a_silent_on
 async def test_a_wait_that_is_over_says_which_resolver_still_has_it(place: Place) -> None:
     bind, _ = await resolvers(place)
     await asked(place, LONG_TTL_S // 2)
-    words = ("drain", "fra", "--reason", "disk swap", "--yes", "--wait=4s")
+    words = ("drain", "fra", "--reason", "disk swap", "--yes", "--wait=15s")
     code, _, err = await gslb(place, *words)
     assert code == 7, err
     last = err.splitlines()[-1]
