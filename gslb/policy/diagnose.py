@@ -20,7 +20,7 @@ from gslb.policy.judge import is_slow
 from gslb.policy.moment import Moment
 from gslb.policy.shared import Trouble, shared_trouble
 from gslb.policy.silence import at_front, at_store
-from gslb.policy.storage import at_quay
+from gslb.policy.storage import at_quay, blamed_before, since_passed
 
 
 def diagnose(
@@ -33,7 +33,7 @@ def diagnose(
     for site in world.topology.sites:
         losses, notes, more = _losses(world, looks, site.name, moment)
         losses += at_quays.get(site.name, ())
-        losses += _own_shared(trouble, looks, site.name)
+        losses += _own_shared(world, trouble, looks, site.name)
         states[site.name] = _state(world, looks[site.name], site.name, losses, notes, trouble)
         alarms += more
     alarms += _alarms(world, looks, trouble, states)
@@ -68,12 +68,16 @@ def _losses(
     return tuple(losses), tuple(notes), tuple(alarms)
 
 
-def _own_shared(trouble: Sequence[Trouble], looks: Looks, site: SiteName) -> tuple[Loss, ...]:
+def _own_shared(
+    world: World, trouble: Sequence[Trouble], looks: Looks, site: SiteName
+) -> tuple[Loss, ...]:
     """A shared aspect that is down here only, and was seen to pass everywhere else since (4.4)."""
     found = []
-    for each in trouble:
+    for each in (t for t in trouble if t.own == site):
         for seen in looks[site]:
-            ours = each.own == site and seen.aspect.name in each.aspects and seen.down
+            ours = seen.aspect.name in each.aspects and seen.down
+            # Not what was said while it failed elsewhere, too: whoever heals last is not to blame.
+            ours = ours and (blamed_before(world, seen) or since_passed(each.others, seen))
             if ours and seen.aspect.role is Role.DECIDES:
                 text = f"{words(seen)}; every other site passes it"
                 found.append(loss(seen, text, seen.track.since_s, seen.aspect.dwell_path_s))

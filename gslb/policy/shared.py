@@ -17,6 +17,8 @@ class Trouble:
     """The one site whose own trouble it is."""
     sites: tuple[SiteName, ...]
     aspects: tuple[AspectName, ...]
+    others: tuple[Look, ...]
+    """Of the sites where it is not down."""
     reason: Reason
 
 
@@ -53,6 +55,7 @@ def _trouble(base: str, group: list[Look]) -> Trouble | None:
         own=own,
         sites=tuple(x.aspect.site for x in downs),
         aspects=tuple(x.aspect.name for x in downs),
+        others=tuple(others),
         reason=Reason(
             aspect=downs[0].aspect.name,
             cause=downs[0].track.causes[-1] if downs[0].track.causes else None,

@@ -34,7 +34,7 @@ def _at_site(
     own = stores(looks[site])
     if any(x.down for x in own):
         return (), ()  # its store is to blame, and is blamed by its own probe
-    alarms = None if _blamed_before(world, seen) else _acquitted(looks, seen, own, falses)
+    alarms = None if blamed_before(world, seen) else _acquitted(looks, seen, own, falses)
     if alarms is not None:
         return (), alarms
     if own and all(x.verdict is Verdict.UP for x in own):
@@ -54,7 +54,7 @@ def _acquitted(
 ) -> tuple[Alarm, ...] | None:
     """Why the site is not to blame for what its Quay says, as alarms; None: it is."""
     site = seen.aspect.site
-    if own and not _since_passed(own, seen):
+    if own and not since_passed(own, seen):
         return ()  # said while its store failed, and not asked again since
     dead = [name for name, all_of_it in looks.items() if any(x.down for x in stores(all_of_it))]
     if dead:
@@ -63,7 +63,7 @@ def _acquitted(
             f"{', '.join(dead)}'s is down: its preference list names another site's store"
         )
         return (Alarm(kind=AlarmKind.PREFERENCE, site=site, text=text),)
-    if not _since_passed([x for look in looks.values() for x in stores(look)], seen):
+    if not since_passed([x for look in looks.values() for x in stores(look)], seen):
         return ()  # said while some store failed: not yet known whose it is
     if len(falses) > 1:
         names = ", ".join(x.aspect.site for x in falses)
@@ -80,12 +80,12 @@ def _seen_by_quay_only(seen: Look) -> Loss:
     return loss(seen, text, seen.track.since_s, seen.aspect.dwell_local_s)
 
 
-def _blamed_before(world: World, seen: Look) -> bool:
+def blamed_before(world: World, seen: Look) -> bool:
     state = world.states.get(seen.aspect.site)
     return state is not None and any(x.aspect == seen.aspect.name for x in state.losses)
 
 
-def _since_passed(asked: Sequence[Look], seen: Look) -> bool:
+def since_passed(asked: Sequence[Look], seen: Look) -> bool:
     """Were the last `fall` fails of `seen` all begun when none of these stores failed any more?
 
     A false that was said while a store was dead outlives it by minutes, at the slow pace of

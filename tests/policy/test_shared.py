@@ -68,6 +68,17 @@ def test_it_is_one_sites_own_only_when_the_others_passed_it_since_its_verdict() 
     assert lost.moves_at_s == lost.reason.since_s + 5  # dwell_path
 
 
+def test_whoever_heals_last_of_a_shared_outage_is_not_blamed_for_what_failed_before() -> None:
+    life = lived("eu us ap")
+    for site in ("eu", "us"):
+        life.mend(site, DATABASE)
+    life.wait(16)  # they have passed once, ap has failed once more
+    life.mend("ap", DATABASE)
+    life.wait(60)
+    assert not shared_trouble(look(life.world, life.moment))
+    assert not [told for told in life.told("answer") if "−" in told]
+
+
 def test_what_does_not_decide_takes_nobody_out() -> None:
     life = Life(with_aspects(topology(), DATABASE, role=Role.DEGRADES))
     life.break_("eu", DATABASE, Cause.UNHEALTHY)
