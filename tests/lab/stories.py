@@ -97,14 +97,20 @@ AT_FRONTS = (
         *("front-port-dropped", "eu", f.filtered("eu", "iifname e0 tcp dport 443 drop")),
         *(SILENT_FRONT, "eu at dns", "quay.front: "),
     ),
-    out("quay-killed", "eu", f.killed(lambda t: t.quays["eu"]), FRONT, "eu at dns", "503"),
+    out("quay-killed", "eu", f.killed(lambda t: t.quays["eu"]), SILENT_FRONT, "eu at dns"),
     out("quay-answers-500", "eu", f.quay_says("500", "eu"), FRONT, "eu at dns", "500"),
     out("quay-hangs", "eu", f.quay_says("hang", "eu"), SILENT_FRONT, "eu at dns", "quay.front: "),
     still(
         *("database-down-everywhere", "eu", f.quay_says("database refuse"), SHARED),
         *("quay.database fails at 3 of 3 sites", "moving traffic cannot help"),
     ),
-    still("redis-down-everywhere", "eu", f.quay_says("redis refuse"), SHARED, "quay.redis"),
+    still(
+        "redis-down-everywhere",
+        "eu",
+        f.quay_says("redis refuse"),
+        SHARED,
+        "quay.redis fails at 3 of 3 sites",
+    ),
 )
 IN_ALL = (
     out(
@@ -113,7 +119,7 @@ IN_ALL = (
     ),
     still(
         *("all-stores-die", "us"),
-        f.together(*(f.store_killed(site) for site in ("us", "eu", "ap"))),
+        f.together(*(f.store_killed(site) for site in ("eu", "ap", "us"))),
         *(SILENT, "all_down"),
         dead=ALL,
         ci=True,
