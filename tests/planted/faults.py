@@ -67,9 +67,8 @@ EVIDENCE = (
         "    if False:", "silence",
     ),
     _policy(
-        "what-never-passed-decides", "steer",
-        "    counted = [x for x in losses if not x.never_passed]", "    counted = list(losses)",
-        "steer", "guard",
+        "what-never-passed-decides", "able",
+        "    if any(not x.never_passed for x in losses):", "    if losses:", "diagnose", "steer",
     ),
     _policy(
         "no-dwell", "steer",
