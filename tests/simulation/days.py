@@ -61,6 +61,8 @@ def live_day(seed: int, steps: int = STEPS, *, hours: float | None = None) -> Da
     except* Bad as bad:
         found[0].bad = str(_first(bad))
     day = found[0]
+    if day.bad is None and day.scene.bad:
+        day.bad = day.scene.bad[0]
     if day.bad is None:
         violations = judge(day.scene.lines)
         day.bad = str(violations[0]) if violations else None

@@ -83,6 +83,8 @@ class Scene:
     steps: int = 0
     story: list[tuple[float, str, str]] = field(default_factory=list)
     lines: list[dict[str, Any]] = field(default_factory=list)
+    bad: list[str] = field(default_factory=list)
+    """What was violated at the server, where nobody hears an exception."""
     trouble: set[str] = field(default_factory=set)
     """What keeps automation from its work just now: faults, and words of people."""
     moved: asyncio.Event = field(default_factory=asyncio.Event)
@@ -288,8 +290,8 @@ class Replica:
         sites = ", ".join(sorted(self.scene.served))
         self.scene.say(f"epoch {plan.epoch} of {self.who} is taken: {sites}", "DNS")
         if not self.scene.backend.answers[NAME]:
-            raise Bad("the answer is empty")
+            self.scene.bad.append("the answer is empty")
         epochs = [p.epoch for p in self.scene.backend.history]
         if len(epochs) > 1 and epochs[-1] < epochs[-2]:
-            raise Bad(f"epoch {epochs[-1]} was taken after {epochs[-2]}")
+            self.scene.bad.append(f"epoch {epochs[-1]} was taken after {epochs[-2]}")
         self.scene.tell_served()
