@@ -113,6 +113,9 @@ def _parse(path: Path | None) -> list[Token]:
         bad = error.errors(include_url=False, include_context=False, include_input=False)
         texts = tuple(f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in bad)
         raise ConfigError(texts) from error
+    except yaml.MarkedYAMLError as error:  # its own text would quote the line, and a token in it
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError((f"{path}:{line}: is no YAML: {error.problem}",)) from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError((f"{path}: {error}",)) from error
 
