@@ -142,11 +142,11 @@ class Aspect:
     dwell_path_s: float = 15.0
     digest: str = ""
     """Of the probe's settings: a track survives a reload when this is the same."""
+    base: str = field(init=False, compare=False)
+    """The name without the service: `quay.front`."""
 
-    @property
-    def base(self) -> str:
-        """The name without the service: `quay.front`."""
-        return self.name.split("@", 1)[0]
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base", self.name.split("@", 1)[0])
 
     @property
     def stale_after_s(self) -> float:

@@ -63,6 +63,10 @@ def unseen(looks: Looks) -> Looks:
 
 def _look(world: World, aspect: Aspect, moment: Moment) -> Look:
     ours = NO_TRACK
+    if len(world.topology.vantages) == 1:  # nobody to agree with, and most have but one
+        key = TrackKey(aspect.site, aspect.name, world.topology.vantage)
+        ours = world.tracks.get(key, NO_TRACK)
+        return Look(aspect=aspect, verdict=effective(ours, aspect, moment), track=ours)
     votes: dict[str, Vote] = {}
     for vantage in world.topology.vantages:
         track = world.tracks.get(TrackKey(aspect.site, aspect.name, vantage))
