@@ -73,7 +73,9 @@ ON_RGW = (
         ci=True,
     ),
     out("site-cut-off", "us", f.cut("us"), SILENT_FRONT, "us at dns", "after 2 s"),
-    still("our-clock-wrong", "us", f.clock_shifted, WRITE, "403 RequestTimeTooSkewed"),
+    still(
+        "our-clock-wrong", "us", f.clock_shifted, WRITE, "store.write", "403 RequestTimeTooSkewed"
+    ),
     still("our-key-wrong", "us", f.key_wrong("us"), WRITE, "403 SignatureDoesNotMatch"),
 )
 ON_RCLONE = (
@@ -120,7 +122,7 @@ IN_ALL = (
     still(
         *("all-stores-die", "us"),
         f.together(*(f.store_killed(site) for site in ("eu", "ap", "us"))),
-        *(SILENT, "all_down"),
+        *(SILENT, "no site is able and none may be"),
         dead=ALL,
         ci=True,
     ),

@@ -104,6 +104,8 @@ class Town:
 
     async def is_whole(self) -> bool:
         """Every site up and in, everywhere, by every aspect."""
+        running = self.controller.process
+        assert running is None or running.returncode is None, self.controller.tail
         rows = (await self.get("/v1/sites")).get("sites", [])
         up = [r for r in rows if all(a["state"] == "up" for a in r["aspects"])]
         fine = [r for r in up if r["state"] == "up" and r["traffic"] == "in"]
