@@ -190,6 +190,20 @@ class FakeOperator:
     def now(self) -> Now:
         return Now(self.boot_s, WALL_S + self.boot_s - 100.0)
 
+    def pass_time(self, seconds: float) -> None:
+        """Time in which every probe went on saying what it said last."""
+        self.boot_s += seconds
+        tracks = {
+            key: replace(
+                track,
+                last_pass_s=track.last_pass_s and track.last_pass_s + seconds,
+                pass_begun_s=track.pass_begun_s and track.pass_begun_s + seconds,
+                last_fail_s=track.last_fail_s and track.last_fail_s + seconds,
+            )
+            for key, track in self.world.tracks.items()
+        }
+        self._world = replace(self._world, tracks=tracks)
+
     def loop_age_s(self) -> float:
         return self.age_s
 

@@ -100,13 +100,13 @@ async def test_a_firing_alert_drains_its_site_in_its_own_name_and_with_an_end(
 async def test_each_repeat_arms_it_again(tmp_path: Path) -> None:
     async with hook(tmp_path) as sender:
         await sender.results(alert())
-        sender.api.operator.boot_s += 1800
+        sender.api.operator.pass_time(1800)
         assert await sender.results(alert()) == ["extended"]
         held = sender.held()
         assert held is not None
         assert held.ends_wall_s == WALL_S + 1800 + 7200
         assert held.created_wall_s == WALL_S
-        sender.api.operator.boot_s += 7201
+        sender.api.operator.pass_time(7201)
         assert sender.held() is None, "without a repeat it ends by itself"
         assert await sender.results(alert()) == ["drained"]
 
@@ -118,7 +118,7 @@ async def test_a_resolved_alert_lets_go_after_the_delay(tmp_path: Path) -> None:
         held = sender.held()
         assert held is not None, "not at once"
         assert (held.ends_wall_s, held.ends_at_s) == (WALL_S + 600, 700.0)
-        sender.api.operator.boot_s += 300
+        sender.api.operator.pass_time(300)
         await sender.results(alert(status="resolved"))
         held = sender.held()
         assert held is not None
@@ -281,7 +281,7 @@ async def test_a_heartbeat_that_stops_makes_the_receiver_silent(tmp_path: Path) 
         sender, seen = Sender(api), []
 
         async def silent_after(seconds: float) -> None:
-            api.operator.boot_s += seconds
+            api.operator.pass_time(seconds)
             await api.get("/metrics", None)
             seen.append(gauges["alert_hook_silent"])
 

@@ -62,7 +62,7 @@ async def test_an_expired_token_is_worth_nothing(tmp_path: Path) -> None:
     async with live(tmp_path, FakeOperator(), old, new) as api:
         assert (await api.get("/v1/overview", "old")).status == 401
         assert (await api.get("/v1/overview", "new")).status == 200
-        api.operator.boot_s += 1
+        api.operator.pass_time(1)
         assert (await api.get("/v1/overview", "new")).status == 401
 
 
