@@ -64,6 +64,8 @@ class BackendView:
     """What was last read back as wanted: anything else later is drift."""
     stages: Stages = ()
     """Of the plan under way."""
+    adopting: bool = False
+    """A person told us to take over whatever generation is read next."""
     takeover: Generation | None = None
     """A foreign generation that a person told us to take over from."""
 

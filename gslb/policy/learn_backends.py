@@ -109,6 +109,10 @@ def answers_read(world: World, seen: AnswersRead, ledger: Ledger) -> World:
         down_since_s=None,
         fails=0 if view.sent is None else view.fails,
     )
+    if view.adopting and reading.generation is not None:
+        # What is left there then is above all that a twin of ours, with our instance, ever wrote.
+        seq = max(view.seq, reading.generation.seq)
+        view = replace(view, adopting=False, takeover=reading.generation, seq=seq)
     if reading.foreign_generation is not None and view.conflict is None:
         what = f"something that is no generation stands there: {reading.foreign_generation!r}"
         view = in_conflict(view, what, ledger)
@@ -171,10 +175,9 @@ def adopted(world: World, seen: Adopted, ledger: Ledger) -> World:
     text = f"{seen.owner} adopts {view.name}: {seen.reason}"
     ledger.say(EventKind.ADOPT, text, backend=view.name, owner=seen.owner)
     ledger.keep_conflict(view.name, None)
-    # What is left there then is above all that a twin of ours, with our instance, ever wrote.
-    seq = max(view.seq, 0 if view.generation is None else view.generation.seq)
-    view = replace(view, conflict=None, takeover=view.generation, known=False, rest_until_s=0.0)
-    return put(world, replace(view, seq=seq))
+    # From what stands there at the next look: what was seen last may be half a minute old.
+    view = replace(view, conflict=None, adopting=True, known=False, rest_until_s=0.0)
+    return put(world, view)
 
 
 def in_conflict(view: BackendView, what: str, ledger: Ledger) -> BackendView:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from gslb.domain.control import Action, Override, Owner, OwnerKind
 from gslb.domain.health import SiteVerdict
-from gslb.domain.topology import Ability, Endpoint, OnAllDown, Service, SiteName
+from gslb.domain.topology import Ability, Endpoint, OnAllDown, Role, Service, SiteName
 from gslb.domain.world import Wish, World
 from gslb.policy.able import Able, able, brake, losses_of, ramp_share, word_on
 from gslb.policy.evidence import Looks, concerns, needed
@@ -149,7 +149,9 @@ def _unknown(base: Wish, never_passed: bool, served: bool) -> Wish:
 def _able(
     world: World, looks: Looks, service: Service, base: Wish, served: bool, moment: Moment
 ) -> Wish:
-    shared = world.states[base.site].shared
+    # Redis may fail everywhere: nobody would move for it, so there is nothing to refuse.
+    decide = {x.aspect.name for x in looks[base.site] if x.aspect.role is Role.DECIDES}
+    shared = [reason for reason in world.states[base.site].shared if reason.aspect in decide]
     if served:
         if shared:
             return replace(base, stance="in", reason=shared[0].text, declined="shared_outage")

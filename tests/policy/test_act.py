@@ -122,6 +122,18 @@ def test_what_is_not_ours_is_a_conflict_until_adopt(stands: str, what: str) -> N
     assert life.served == "us,ap"
 
 
+def test_adopting_takes_over_what_is_read_next_not_what_was_seen_long_ago() -> None:
+    life = Life()
+    life.generation = Generation("demo", "i2", 1, 1)
+    life.wait(40)
+    assert view(life).conflict is not None
+    life.generation = Generation("demo", "i2", 1, 2)  # the other goes on writing
+    life.tell(Adopted(backend=DNS, owner=KIM, reason="ours"))
+    life.wait(5)
+    assert view(life).conflict is None
+    assert str(life.generation).startswith(f"{OURS} 1 ")
+
+
 def test_a_term_that_stands_before_we_wrote_in_it_is_of_a_twin_with_our_store() -> None:
     life = dead(Life())
     life.generation = Generation("demo", "i1", 4, 1)

@@ -86,6 +86,17 @@ def test_what_does_not_decide_takes_nobody_out() -> None:
     assert life.served == "eu,us,ap"
 
 
+def test_what_nobody_would_move_for_is_no_refusal_when_it_fails_everywhere() -> None:
+    life = lived("eu us ap")
+    assert {guard for guard, _ in life.refusals()} == {"shared_outage"}
+    life = Life(with_aspects(topology(), DATABASE, role=Role.DEGRADES))
+    for site in ("eu", "us", "ap"):
+        life.break_(site, DATABASE, Cause.UNHEALTHY, "database: false")
+    life.wait(60)
+    assert shared_trouble(look(life.world, life.moment))[0].shared
+    assert life.refusals() == set()
+
+
 def test_registries_are_compared_each_for_itself() -> None:
     life = Life()
     topo = life.topo
