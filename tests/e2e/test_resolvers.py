@@ -97,7 +97,7 @@ async def test_a_drain_waits_for_the_cache_of_a_resolver_and_not_for_a_silent_on
     assert f"{absent} does not answer" in line
     assert bind not in line
     # The silent one is asked until the TTL and a margin are over: then it is told, and kept.
-    await until(lambda: place.controller.said("seen ", "1 of 2 resolvers"), 40.0)
+    await until(lambda: place.controller.said("seen ", "1 of 2 resolvers answer without fra"), 40.0)
     code, told, err = await gslb(place, "report", "--since", "1h", "-o", "json")
     first, change = json.loads(told)["changes"]
     assert first["change"] == f"{SERVICE} + fra + iad"
