@@ -151,7 +151,8 @@ class Past:
             if line.get("on", True):
                 open_[key] = line
         self.words += [Word(line, float("inf")) for line in open_.values()]
-        self.words.sort(key=lambda w: float(w.line["t"]))
+        # Of two that are learned at once, the one that was said last is in force.
+        self.words.sort(key=lambda w: (float(w.line["t"]), float(w.line.get("created") or 0)))
 
     def _read_pauses(self) -> None:
         since: dict[str, float] = {}
