@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,8 +45,6 @@ class CephSite:
     rgw_port: int
     mon_port: int
     namespace: str | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
-    """More environment for the RGW alone, such as LD_PRELOAD of libfaketime."""
     processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
 
     @classmethod
@@ -56,7 +54,6 @@ class CephSite:
         address: str = "127.0.0.1",
         rgw_port: int | None = None,
         namespace: str | None = None,
-        env: Mapping[str, str] | None = None,
     ) -> "CephSite":
         """A copy of the template in `folder` (made here): user, bucket and pools are there.
 
@@ -65,7 +62,7 @@ class CephSite:
         source = await template()
         await asyncio.to_thread(copied, source, folder)
         port = free_port() if rgw_port is None else rgw_port
-        site = cls(folder, address, port, free_port(), namespace, env or {})
+        site = cls(folder, address, port, free_port(), namespace)
         site.configure((source / "fsid").read_text())
         try:
             await site._move_mon()
@@ -115,7 +112,6 @@ class CephSite:
             "osd": ("ceph-osd", "-i", "0"),
             "rgw": ("radosgw", "--name", "client.rgw"),
         }
-        more = dict(self.env) if daemon == "rgw" else {}
         with (self.folder / f"{daemon}.out").open("ab") as out:
             self.processes[daemon] = await asyncio.create_subprocess_exec(
                 *inside(self.namespace),
@@ -123,7 +119,7 @@ class CephSite:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                env=self._environment | more,
+                env=self._environment,
             )
 
     @property
