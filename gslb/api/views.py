@@ -85,7 +85,7 @@ def _beats(other: Override, said: Override) -> bool:
     if other.site != said.site or other.key == said.key or apart:
         return False
     mine, theirs = (o.owner.kind is not OwnerKind.ALERT for o in (said, other))
-    newer = (other.created_wall_s, other.version) > (said.created_wall_s, said.version)
+    newer = (other.version, other.created_wall_s) > (said.version, said.created_wall_s)
     return theirs and (not mine or newer)
 
 

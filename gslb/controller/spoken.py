@@ -16,6 +16,7 @@ PREFIX = "control/override/"
 PAUSE, MODE = "control/pause", "control/mode"
 STORE_TIMEOUT_S = 2.0
 FOLLOW_S = 1.0
+SAY_TRIES = 5
 NOT_LEARNED = float("inf")
 """The end on a boot clock that may have been another one."""
 
@@ -87,19 +88,25 @@ class Spoken:
     async def set_override(self, word: Override, *, replace_other: bool) -> Override:
         """Keep one word. StoreConflict when another person speaks of the same already."""
         async with self._turn:
-            other = self._other(word)
-            if other is not None and not replace_other:
-                raise StoreConflict(f"{other.owner} already says {other.action} {other.site}")
-            word = replace(word, version=self._revision + 1)
-            puts: dict[str, Document | None] = {PREFIX + word.key: to_document(word)}
-            if other is not None:
-                puts[PREFIX + other.key] = None
-            await self._commit(puts)
-            if other is not None:
-                self._words.pop(other.key, None)
-            self._words[word.key] = word
-            self.tell()
-            return word
+            for _ in range(SAY_TRIES):
+                other = self._other(word)
+                if other is not None and not replace_other:
+                    raise StoreConflict(f"{other.owner} already says {other.action} {other.site}")
+                word = replace(word, version=self._revision + 1)
+                puts: dict[str, Document | None] = {PREFIX + word.key: to_document(word)}
+                if other is not None:
+                    puts[PREFIX + other.key] = None
+                try:
+                    await self._commit(puts, if_revision=self._revision)
+                except StoreConflict:  # somebody spoke elsewhere: with that known, once more
+                    await self.load()
+                    continue
+                if other is not None:
+                    self._words.pop(other.key, None)
+                self._words[word.key] = word
+                self.tell()
+                return word
+            raise StoreError("others speak all the time; nothing was kept")
 
     async def drop(self, words: tuple[Override, ...]) -> tuple[Override, ...]:
         """Release these; gives those that there were."""
@@ -157,10 +164,12 @@ class Spoken:
             except (ValueError, TypeError, KeyError):
                 self._unreadable = True
 
-    async def _commit(self, puts: Mapping[str, Document | None]) -> None:
+    async def _commit(
+        self, puts: Mapping[str, Document | None], if_revision: int | None = None
+    ) -> None:
         try:
             async with asyncio.timeout(STORE_TIMEOUT_S):
-                revision = await self._store.commit(puts)
+                revision = await self._store.commit(puts, if_revision=if_revision)
         except TimeoutError as error:
             raise StoreError("the store does not answer; nothing was kept") from error
         if revision == self._revision + 1:

@@ -69,7 +69,8 @@ def words_on(
     ]
     persons = [o for o in said if o.owner.kind is not OwnerKind.ALERT]
     alerts = [o for o in said if o.owner.kind is OwnerKind.ALERT]
-    persons.sort(key=lambda o: (-o.created_wall_s, o.key))
+    # By the order in which the store took them: a wall clock may be set back.
+    persons.sort(key=lambda o: (-o.version, -o.created_wall_s, o.key))
     alerts.sort(key=lambda o: (o.action is not Action.DRAIN, o.created_wall_s, o.key))
     return (*persons, *alerts)
 

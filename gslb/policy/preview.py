@@ -67,7 +67,8 @@ def _said(world: World, add: tuple[Override, ...], drop: tuple[SiteName, ...]) -
         for o in world.overrides
         if o.key not in keys and (o.site not in drop or o.owner.kind is OwnerKind.ALERT)
     )
-    return replace(world, overrides=(*kept, *add))
+    new = tuple(replace(o, version=world.revision + 1) for o in add)
+    return replace(world, overrides=(*kept, *new))
 
 
 def _fallen(world: World, looks: Looks, site: SiteName, now_s: float) -> tuple[World, Looks]:

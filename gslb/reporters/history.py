@@ -37,7 +37,7 @@ class History:
         for key, o in {**old, **new}.items():
             if old.get(key) != new.get(key):
                 says = {"key": key, "site": o.site, "action": o.action, "owner": str(o.owner)}
-                scope = {"services": o.services, "skip": o.skip, "created": o.created_wall_s}
+                scope = {"services": o.services, "skip": o.skip, "version": o.version}
                 self._line("word", now_s, ends=o.ends_at_s, on=key in new, **says, **scope)
         for event in events:
             told = {f.name: getattr(event, f.name) for f in fields(event)}

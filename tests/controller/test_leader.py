@@ -127,3 +127,34 @@ def test_a_word_said_at_the_replica_that_does_not_lead_is_carried_out_by_the_one
         await b.close()
 
     live(story())
+
+
+async def test_of_two_words_said_at_two_replicas_the_store_says_which_is_newer() -> None:
+    from gslb.controller.spoken import Spoken
+    from gslb.domain.control import Action, Override, Owner, OwnerKind
+    from gslb.domain.topology import SiteName
+    from gslb.wiring.house import BootClock
+
+    shared = Shared()
+    one, two = (
+        Spoken(MemoryStore(shared=shared), BootClock(), lambda seen: None) for _ in range(2)
+    )
+
+    def word(who: str, action: Action, services: tuple[str, ...]) -> Override:
+        return Override(
+            site=SiteName("eu"),
+            action=action,
+            owner=Owner(OwnerKind.PERSON, who),
+            reason="works",
+            services=services,  # type: ignore[arg-type]  # names only
+            created_wall_s=1.8e9,
+            ends_wall_s=2e9,
+        )
+
+    first = await one.set_override(word("kim", Action.DRAIN, ()), replace_other=False)
+    second = await one.set_override(word("kim", Action.DRAIN, ("a",)), replace_other=False)
+    # The other has heard of neither, and speaks after both.
+    third = await two.set_override(word("lee", Action.FORCE_IN, ("b",)), replace_other=False)
+    assert [w.version for w in (first, second, third)] == [1, 2, 3]
+    with pytest.raises(StoreConflict, match="lee already says"):
+        await one.set_override(word("kim", Action.DRAIN, ("b",)), replace_other=False)

@@ -4,7 +4,7 @@ start   {instance, epoch, cluster}                         by the product: a ter
 event   {type, text, site, service, backend, guard, …}     by the product
 saved   {backend, epoch, seq, begun, changes, error}       by the product; error: went on without
 call    {backend, op, begun, epoch, seq, outcome, error, changes, lease}
-word    {key, site, action, owner, services, skip, created, ends, on}   an override is set, or gone
+word    {key, site, action, owner, services, skip, version, ends, on}   an override is set, or gone
 pause   {on}
 config  {services: {name: {sites: {site: [targets]}, min_sites, max_drained, change_window_s,
          tiers: {site: n}}}, backends: {name: {fenced}}, out_within_s: s or {site: s},

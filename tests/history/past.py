@@ -151,8 +151,8 @@ class Past:
             if line.get("on", True):
                 open_[key] = line
         self.words += [Word(line, float("inf")) for line in open_.values()]
-        # Of two that are learned at once, the one that was said last is in force.
-        self.words.sort(key=lambda w: (float(w.line["t"]), float(w.line.get("created") or 0)))
+        # By the order in which the store took them: two may be learned at once, or late.
+        self.words.sort(key=lambda w: (int(w.line.get("version") or 0), float(w.line["t"])))
 
     def _read_pauses(self) -> None:
         since: dict[str, float] = {}

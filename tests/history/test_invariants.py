@@ -128,7 +128,7 @@ GOOD: list[tuple[str, str, Told]] = [
      + word(50, "a", on=False) + event(50, "override", site="a", after="released",
      owner="person:kim") + apply(51, "bc>abc", 2)),
     ("I17", "two words are learned at once, and the newer is the other",
-     word(1, "a", created=5, ends=900.0) + word(1, "a", "force-in", "person:lee", created=6)
+     word(1, "a", version=5, ends=900.0) + word(1, "a", "force-in", "person:lee", version=6)
      + word(700, "a", "force-in", "person:lee", on=False) + apply(10, "bc>abc")),
     ("I17", "it ends at its end", word(1, "a") + word(1000, "a", on=False)
      + event(1000, "override", site="a", after="ended", owner="person:kim")),

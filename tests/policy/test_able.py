@@ -90,6 +90,19 @@ def test_of_several_words_one_is_in_force(words: str, in_force: str) -> None:
     assert len(words_on(life.world, EU, None, life.moment)) == 2
 
 
+def test_the_newest_word_is_the_one_that_was_kept_last_though_the_wall_clock_was_set_back() -> None:
+    life = Life()
+    life.say("drain", "eu", "person:kim")
+    life.wait(1)
+    life.say("force-in", "eu", "person:lee")
+    kim, lee = life.overrides
+    life.overrides = (kim, replace(lee, created_wall_s=kim.created_wall_s - 3600))
+    life.control()
+    life.wait(1)
+    word = word_on(life.world, EU, service_of(life.topo), life.moment)
+    assert str(word and word.owner) == "person:lee"
+
+
 def test_a_word_that_has_ended_or_speaks_of_another_service_is_none() -> None:
     life = Life()
     life.say("drain", "eu", services=(ServiceName("other"),))
