@@ -167,7 +167,8 @@ class Loop:
         self.put(seen)
 
     async def _apply(self, order: Apply) -> None:
-        plan, begun_s = order.plan, self.clock.now().boot_s
+        plan = order.plan
+        begun_s: float | None = None  # of the call: what ended before it was none
         error: Exception | None = None
         try:
             # All of it: whatever does not end would hold the backend for good.
@@ -193,7 +194,8 @@ class Loop:
                 fenced=isinstance(failed, BackendFenced),
                 plan=plan,
             )
-        self._observe("apply", order, begun_s, error)
+        if begun_s is not None:
+            self._observe("apply", order, begun_s, error)
         self.put(seen)
 
     async def _save(self, order: Apply) -> bool:
