@@ -84,6 +84,9 @@ class S3:
         if not settings.path_style:
             self._bucket_url = settings.endpoint.replace("://", f"://{settings.bucket}.")
         self._folder = _joined(settings.prefix.strip("/"), "gslb", settings.cluster)
+        # Nobody else's, not even of a `gslb check` beside us or of a machine cloned from ours: who
+        # writes over another's object makes a sound store look as if it lost what it was given.
+        self._object = f"probe-{settings.owner}-{os.urandom(4).hex()}"
         self._busy: set[int] = set()
         self._sent: deque[bytes] = deque(maxlen=64)
 
@@ -126,7 +129,7 @@ class S3:
         # Runs may overlap while one hangs: each has an object of its own, of a few in all.
         slot = next(n for n in count() if n not in self._busy)
         self._busy.add(slot)
-        key = f"{self._folder}/probe-{self._settings.owner}" + (f".{slot}" if slot else "")
+        key = f"{self._folder}/{self._object}" + (f".{slot}" if slot else "")
         content = os.urandom(16).hex().encode()
         try:
             _expect(await self._step(chain, "put", "PUT", key, content), "put")

@@ -153,6 +153,16 @@ async def test_two_replicas_that_write_the_first_sentinel_agree(
         assert [told(await bench.look()) for bench in benches] == [ALL_PASS, ALL_PASS]
 
 
+async def test_two_of_one_name_never_take_the_others_write_for_a_store_that_lost_theirs(
+    store: Store, tmp_path: Path
+) -> None:
+    async with opened_wire() as one, opened_wire() as two:
+        benches = [Bench(store.url, tmp_path, wire) for wire in (one, two, one, two)]
+        for _ in range(5):
+            seen = await asyncio.gather(*(bench.look() for bench in benches))
+            assert [told(s) for s in seen] == [ALL_PASS] * 4
+
+
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
@@ -280,11 +290,11 @@ async def test_a_write_that_was_given_up_and_comes_late_is_no_lost_write(
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while head := await reader.readuntil(b"\r\n\r\n"):
-            if head.startswith(b"PUT") and b"/probe-a " in head:
+            if head.startswith(b"PUT") and b"/probe-a-" in head:
                 puts.append(await reader.readexactly(32))
                 if len(puts) == 1:
                     continue  # hangs, and is carried out after the second
-            writer.write(page(200, puts[0] if b"/probe-a " in head else b"kept"))
+            writer.write(page(200, puts[0] if b"/probe-a-" in head else b"kept"))
             await writer.drain()
 
     async with server(talk) as port:
