@@ -53,6 +53,9 @@ class Server(ABC):
 
     @abstractmethod
     def adapter(self) -> Backend: ...
+    @property
+    @abstractmethod
+    def pid(self) -> int: ...
     @abstractmethod
     def signal(self, number: int) -> None: ...
     @abstractmethod
@@ -77,6 +80,7 @@ class Server(ABC):
                 await self.kill()
             case "hung":
                 self.signal(signal.SIGSTOP)
+                await until(lambda: is_stopped(self.pid), 10, what="every thread has stopped")
             case _:
                 await self.break_(fault)
         try:
@@ -89,6 +93,14 @@ class Server(ABC):
                     self.signal(signal.SIGCONT)
                 case _:
                     await self.mend()
+
+
+def is_stopped(pid: int) -> bool:
+    """A signal takes a moment, and until then a thread may still answer."""
+    states = [
+        path.read_text().rpartition(")")[2] for path in Path(f"/proc/{pid}/task").glob("*/stat")
+    ]
+    return all(state.split()[0] == "T" for state in states)
 
 
 class Nameserver(Server):
@@ -109,6 +121,10 @@ class Nameserver(Server):
     def adapter(self) -> Backend:
         settings = {k: v for k, v in self.config.items() if k != "kind"}
         return Rfc2136(Rfc2136Settings.model_validate(settings))
+
+    @property
+    def pid(self) -> int:
+        return self.running.process.pid
 
     def signal(self, number: int) -> None:
         self.running.process.send_signal(number)
