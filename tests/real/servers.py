@@ -24,6 +24,7 @@ from gslb.wire.dns import exchange, parse_key
 from tests.backends.contract import pool
 from tests.backends.nameservers import KEY, SCHEMAS, SECRET, Running, bind, knot, powerdns
 from tests.e2e.watch import watching
+from tests.kit import until
 from tests.real.places import SERVICE, Balancer, balancing, keep, put_back
 
 OTHER_SECRET = base64.b64encode(b"other-secret-other-secret-fake-se").decode()
@@ -209,6 +210,11 @@ class Edge(Server):
     def adapter(self) -> Backend:
         settings = {k: v for k, v in self.config.items() if k not in ("kind", "resync")}
         return Haproxy(HaproxySettings.model_validate(settings))
+
+    @property
+    def pid(self) -> int:
+        assert self.one.process
+        return self.one.process.pid
 
     def signal(self, number: int) -> None:
         assert self.one.process
